@@ -1,0 +1,130 @@
+"""Everything that can go wrong, as one tree; the exit code stands on the class.
+
+::
+
+    PipelineError (exit 1)
+    ├── ManifestError         problems found by reading: every one of them, located
+    ├── UsageError (exit 2)   a command line that can't be obeyed
+    ├── PlanChanged           a saved plan whose inputs changed since
+    ├── LedgerError           damaged, foreign, newer, or gone
+    │   └── LedgerLocked      another runner holds the campaign
+    ├── MediaError            bytes that are no acceptable picture
+    │   └── DownloadError     a picture that couldn't be fetched
+    └── RequestError          a request that made no picture; its disposition says what follows
+        ├── TryLater          not accepted, nothing paid: the same request again, later
+        ├── Refused           the vendor refuses this picture: fail it, don't try again by itself
+        ├── LaneStopped       bad key, no credit: the lane's pictures stay pending
+        └── LostAnswer        the paid call may or may not have been accepted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class PipelineError(Exception):
+    """Anything this project reports to its user; never a bug in itself."""
+
+    exit_code: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a file: 1-based line and column, as editors count them."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        """``file:line:column``."""
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: where it is, the key path, the fact, and the next step."""
+
+    mark: Mark | None
+    path: str
+    fact: str
+    hint: str = ""
+    warning: bool = False
+
+    def __str__(self) -> str:
+        """``manifest.yaml:12:9: products.mugs[0].id: fact; hint``."""
+        place = f"{self.mark}: " if self.mark else ""
+        path = f"{self.path}: " if self.path else ""
+        kind = "warning: " if self.warning else ""
+        return f"{place}{kind}{path}{self.fact}" + (f"; {self.hint}" if self.hint else "")
+
+
+class ManifestError(PipelineError):
+    """All the problems of a manifest, in reading order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = sorted(
+            dict.fromkeys(problems),
+            key=lambda p: (p.mark is None, (p.mark.file, p.mark.line, p.mark.column) if p.mark else ("", 0, 0)),
+        )
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class UsageError(PipelineError):
+    """A command line that can't be obeyed."""
+
+    exit_code = 2
+
+
+class PlanChanged(PipelineError):
+    """A saved plan is not the plan that the inputs give today."""
+
+
+class LedgerError(PipelineError):
+    """The ledger can't be trusted: nothing is started, nothing is paid."""
+
+
+class LedgerLocked(LedgerError):
+    """Another runner holds this campaign."""
+
+
+class MediaError(PipelineError):
+    """Bytes that are no acceptable picture: broken, of another format or shape, or too large."""
+
+
+class DownloadError(MediaError):
+    """A picture could not be fetched; ``gone`` when its link has expired (403, 404, 410)."""
+
+    def __init__(self, message: str, *, gone: bool = False) -> None:
+        super().__init__(message)
+        self.gone = gone
+
+    def __reduce__(self) -> tuple[type[DownloadError], tuple[str], dict[str, bool]]:
+        """Survive the way back from a worker process."""
+        return type(self), (str(self),), {"gone": self.gone}
+
+
+class RequestError(PipelineError):
+    """A request that made no picture. Subclasses are the dispositions."""
+
+
+class TryLater(RequestError):
+    """Not accepted, nothing paid. ``after``: seconds the gateway asked to wait (None: it didn't say)."""
+
+    def __init__(self, message: str, *, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Refused(RequestError):
+    """The vendor refuses this picture (validation, moderation): trying again by itself is useless."""
+
+
+class LaneStopped(RequestError):
+    """The account can't be used now (bad key, no credit): its pictures stay pending."""
+
+
+class LostAnswer(RequestError):
+    """The paid call left and no answer came: it may have been accepted, and may be billed."""

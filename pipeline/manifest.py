@@ -1,0 +1,325 @@
+"""A manifest file → a checked, frozen :class:`~pipeline.types.Manifest`.
+
+Everything that one key can get wrong is found here, all at once; what takes several keys together
+(templates, slots, rules, paths, what a provider can make) is found by :mod:`pipeline.expand`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ManifestError, Problem
+from pipeline.models import load_model
+from pipeline.schema import did_you_mean, problems
+from pipeline.sources import read_products, read_tree, resolve, similar_file
+from pipeline.strict_yaml import Map, Seq, key_path, mark_of
+from pipeline.types import (
+    Budget,
+    KeyPath,
+    Manifest,
+    Model,
+    Outputs,
+    Product,
+    Prompt,
+    Provider,
+    Rule,
+    micro_usd,
+)
+
+DEFAULT_PATH = (
+    "{{ product.id }}/{{ prompt.id }}/"
+    "{% if vary %}{{ vary }}_{% endif %}{{ aspect_ratio }}_{{ resolution }}_v{{ variant }}.{{ ext }}"
+)
+RESERVED = frozenset(
+    "product prompt set tag vars slot references campaign resolution aspect_ratio format ext variant vary provider".split()
+)
+"""Names that templates and rules give a meaning: no variable and no vary axis may take one."""
+
+_AXES = ("resolution", "aspect_ratio", "format")
+
+
+def load(file: str, *, providers: list[str] | None = None) -> Manifest:
+    """Read, merge and check a manifest. ``providers`` (names) replaces those it lists.
+
+    What is wrong with a manifest of the right shape stands in its ``problems``, so that
+    :func:`pipeline.expand.expand` can report it together with all it finds itself.
+
+    Raises:
+        ManifestError: when the files can't be read or don't fit the schema.
+    """
+    tree = read_tree(file)
+    found = list(problems(tree, "manifest"))
+    reader = _Reader(tree, file, providers)
+    if found:
+        reader.files_only()
+        raise ManifestError([*found, *reader.found])
+    return reader.manifest()
+
+
+def _from_file(tree: Map, name: str, value: Map) -> tuple[Seq, list[Problem]]:
+    """The products of ``products.NAME: {from: …}`` and what is wrong with them."""
+    path: KeyPath = ("products", name, "from")
+    mark = mark_of(tree, path)
+    written = str(value["from"])
+    base = mark.file if mark else ""
+    where = resolve(base, written)
+    empty = Seq(value.mark)
+    if not where.is_file():
+        return empty, [Problem(mark, key_path(path), f"there is no file {written!r}", similar_file(where))]
+    try:
+        rows = read_products(str(Path(Path(base).parent, written)), where)
+    except ManifestError as error:
+        return empty, error.problems
+    found = []
+    for index, row in enumerate(rows):
+        for problem in problems(row, "manifest", definition="product", root=row if isinstance(row, Map) else None):
+            inner = key_path(("products", name, index))
+            joined = f"{inner}.{problem.path}" if problem.path else inner
+            found.append(Problem(problem.mark or rows.marks[index], joined, problem.fact, problem.hint))
+    return rows, found
+
+
+class _Reader:
+    """Turns a tree that fits the schema into dataclasses, collecting what the schema can't see."""
+
+    def __init__(self, tree: Map, file: str, providers: list[str] | None) -> None:
+        self.tree: Any = tree
+        self.file = file
+        self.chosen = providers
+        self.found: list[Problem] = []
+
+    def complain(self, path: KeyPath, fact: str, hint: str = "", *, key: bool = False) -> None:
+        self.found.append(Problem(mark_of(self.tree, path, key=key), key_path(path), fact, hint))
+
+    def files_only(self) -> None:
+        """What can be said of the files that a manifest of the wrong shape names."""
+        for name, value in _items(self.tree.get("products")):
+            if isinstance(value, Map) and isinstance(value.get("from"), str):
+                self.found += _from_file(self.tree, name, value)[1]
+            for index, row in enumerate(value if isinstance(value, Seq) else ()):
+                for image, written in _items(row.get("images") if isinstance(row, Map) else None):
+                    if isinstance(written, str):
+                        self.image(("products", name, index, "images", image), written)
+        for name, value in _items(self.tree.get("references")):
+            if isinstance(value, str):
+                self.image(("references", name), value)
+
+    def manifest(self) -> Manifest:
+        tree = self.tree
+        products = {name: self.product_set(name, value) for name, value in tree["products"].items()}
+        self.unique_products(products)
+        prompts = tuple(self.prompt(name, value, products) for name, value in tree["prompts"].items())
+        self.reserved(("vars",), tree.get("vars", {}))
+        references = {name: self.reference(name, value) for name, value in tree.get("references", {}).items()}
+        model = self.model()
+        providers = self.providers(model) if model else ()
+        outputs = self.outputs(tree.get("outputs", {}))
+        budget = tree.get("budget", {})
+        if model is None or not providers:
+            raise ManifestError(self.found)
+        return Manifest(
+            file=self.file,
+            campaign=tree["campaign"],
+            model=model,
+            providers=providers,
+            vars=dict(tree.get("vars", {})),
+            references=references,
+            products=products,
+            prompts=prompts,
+            outputs=outputs,
+            budget=Budget(
+                total=micro_usd(budget["usd"]) if "usd" in budget else None,
+                run=micro_usd(budget["run_usd"]) if "run_usd" in budget else None,
+            ),
+            source=tree,
+            problems=tuple(self.found),
+        )
+
+    def model(self) -> Model | None:
+        mark = mark_of(self.tree, ("model",))
+        try:
+            return load_model(self.tree.get("model", "kling-image-o1"), Path(mark.file if mark else self.file).parent)
+        except ManifestError as error:
+            for problem in error.problems:
+                self.found.append(problem if problem.mark else Problem(mark, problem.path, problem.fact, problem.hint))
+            return None
+
+    def providers(self, model: Model) -> tuple[Provider, ...]:
+        listed: list[Any] = self.tree.get("providers", ["local"])
+        by_name = {(entry if isinstance(entry, str) else entry["name"]): entry for entry in listed}
+        chosen = [by_name.get(name, name) for name in self.chosen] if self.chosen else listed
+        result: list[Provider] = []
+        for entry in chosen:
+            path: KeyPath = ("providers", listed.index(entry)) if entry in listed else ("providers",)
+            settings: Any = {"name": entry} if isinstance(entry, str) else entry
+            gateway = settings.get("gateway", settings["name"])
+            offer = model.offers.get(gateway)
+            if offer is None:
+                self.complain(path, f"no gateway {gateway!r} offers {model.name}", did_you_mean(gateway, model.offers))
+                continue
+            if any(other.name == settings["name"] for other in result):
+                self.complain(path, f"the provider {settings['name']!r} stands twice", "give one another `name`")
+            result.append(
+                Provider(
+                    name=settings["name"],
+                    offer=offer,
+                    usd=micro_usd(settings["usd"]) if "usd" in settings else offer.usd,
+                    concurrency=settings.get("concurrency", offer.concurrency),
+                    base_url=settings.get("base_url"),
+                    path=path,
+                )
+            )
+        if len({provider.proof for provider in result}) > 1:
+            self.complain(("providers",), "`local` makes proofs: it can't share a pool with paid providers", "remove it")
+        return tuple(result)
+
+    def image(self, path: KeyPath, written: str) -> str:
+        """The absolute path of an image, or its https URL."""
+        if "://" in written:
+            if not written.startswith("https://") or any(sign in written for sign in ' "<>\\') or not written.isprintable():
+                self.complain(path, f"{written!r} can't be fetched by a gateway", "use an https URL or a file's path")
+            return written
+        mark = mark_of(self.tree, path)
+        where = resolve(mark.file if mark else self.file, written)
+        try:
+            there = where.is_file()
+        except (OSError, ValueError):
+            there = False
+        if not there:
+            self.complain(path, f"there is no file {written!r}", similar_file(where) if "\0" not in written else "")
+        return str(where)
+
+    def reference(self, name: str, value: Any) -> tuple[str, str | None]:  # noqa: ANN401  # fits the schema
+        if isinstance(value, str):
+            return self.image(("references", name), value), None
+        return self.image(("references", name, "image"), value["image"]), value.get("role")
+
+    def product_set(self, name: str, value: Any) -> tuple[Product, ...]:  # noqa: ANN401  # fits the schema
+        extra_vars: dict[str, Any] = {}
+        extra_tags: list[str] = []
+        if isinstance(value, Map):
+            extra_vars, extra_tags = dict(value.get("vars", {})), list(value.get("tags", []))  # type: ignore[arg-type, call-overload]  # fits the schema
+            rows, found = _from_file(self.tree, name, value)
+            self.found += found
+            if found:
+                return ()
+            self.tree["products"].put(name, rows, *self.tree["products"].marks[name])
+            value = rows
+        if not value:
+            self.complain(("products", name), "the product set is empty", "add a product, or remove the set")
+        return tuple(
+            self.product(("products", name, index), name, row, extra_vars, extra_tags) for index, row in enumerate(value)
+        )
+
+    def product(
+        self, path: KeyPath, set_name: str, row: Any, extra_vars: dict[str, Any], extra_tags: list[str]  # noqa: ANN401
+    ) -> Product:
+        images = {name: self.image((*path, "images", name), written) for name, written in row.get("images", {}).items()}
+        return Product(
+            id=row["id"],
+            name=row.get("name", row["id"]),
+            set=set_name,
+            images=images,
+            vars=extra_vars | dict(row.get("vars", {})),
+            tags=tuple(dict.fromkeys([*extra_tags, *row.get("tags", [])])),
+            path=path,
+        )
+
+    def unique_products(self, products: dict[str, tuple[Product, ...]]) -> None:
+        first: dict[str, Product] = {}
+        for product in (product for group in products.values() for product in group):
+            twin = first.setdefault(product.id.casefold(), product)
+            if twin is not product:
+                place = mark_of(self.tree, (*twin.path, "id"))
+                self.complain((*product.path, "id"), f"the id {product.id!r} is taken by {place}", "ids are unique")
+
+    def prompt(self, name: str, value: Any, products: dict[str, Any]) -> Prompt:  # noqa: ANN401  # fits the schema
+        path: KeyPath = ("prompts", name)
+        sets = value.get("products", list(products))
+        for index, wanted in enumerate(sets):
+            if wanted not in products:
+                hint = did_you_mean(wanted, products)
+                self.complain((*path, "products", index), f"there is no product set {wanted!r}", hint)
+        vary = {axis: self.axis((*path, "vary", axis), values) for axis, values in value.get("vary", {}).items()}
+        self.reserved((*path, "vary"), vary)
+        for axis in vary:
+            if axis in self.tree.get("vars", {}):
+                self.complain((*path, "vary", axis), f"{axis!r} is also a variable in `vars`", "rename one", key=True)
+        images = value.get("images")
+        if isinstance(images, list):
+            images = list(zip(_slot_names(images), images, strict=True))
+        elif images is not None:
+            images = list(images.items())
+        return Prompt(
+            id=name,
+            text=value["text"],
+            images=None if images is None else tuple(images),
+            sets=tuple(sets),
+            vary=vary,
+            path=path,
+        )
+
+    def axis(self, path: KeyPath, values: Any) -> dict[str, Any]:  # noqa: ANN401  # fits the schema
+        if isinstance(values, Map):
+            return dict(values)
+        result: dict[str, Any] = {}
+        for index, value in enumerate(values):
+            if str(value) in result:
+                self.complain((*path, index), f"{value!r} stands twice", "remove one")
+            result[str(value)] = value
+        return result
+
+    def reserved(self, path: KeyPath, names: Any) -> None:  # noqa: ANN401  # any mapping
+        for name in names:
+            if name in RESERVED:
+                self.complain((*path, name), f"{name!r} has a meaning of its own in templates", "rename it", key=True)
+
+    def outputs(self, value: Any) -> Outputs:  # noqa: ANN401  # fits the schema
+        defaults = {"resolution": ["1K"], "aspect_ratio": ["1:1"], "format": ["png"]}
+        axes = {}
+        for axis in _AXES:
+            given = value.get(axis, defaults[axis])
+            axes[axis] = (given,) if isinstance(given, str) else tuple(given)
+        mark = mark_of(self.tree, ("outputs", "folder")) if "folder" in value else None
+        folder = resolve(mark.file if mark else self.file, value.get("folder", f"out/{self.tree['campaign']}"))
+        return Outputs(
+            **axes,
+            variants=value.get("variants", 1),
+            native=value.get("native", False),
+            quality={"jpeg": 90, "webp": 85} | value.get("quality", {}),
+            exclude=self.rules("exclude", value),
+            include=self.rules("include", value),
+            file=value.get("path", DEFAULT_PATH),
+            folder=folder,
+        )
+
+    def rules(self, kind: str, value: Any) -> tuple[Rule, ...]:  # noqa: ANN401  # fits the schema
+        axes = {axis for prompt in self.tree["prompts"].values() for axis in prompt.get("vary", {})}
+        known = {"product", "prompt", "set", "tag", "resolution", "aspect_ratio", "format", "variant"} | axes
+        result = []
+        for index, rule in enumerate(value.get(kind, [])):
+            path: KeyPath = ("outputs", kind, index)
+            for key in rule:
+                if key not in known:
+                    self.complain((*path, key), f"there is no dimension {key!r}", did_you_mean(key, known), key=True)
+            where = {
+                key: tuple(map(str, wanted)) if isinstance(wanted, list) else (str(wanted),)
+                for key, wanted in rule.items()
+            }
+            result.append(Rule(where, path))
+        return tuple(result)
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  # anything at all
+    return iter(value.items() if isinstance(value, Map) else ())
+
+
+def _slot_names(images: list[str]) -> list[str]:
+    """Slot names for a list: the last part of each; the first product image is also ``product`` (see expand)."""
+    names: list[str] = []
+    for number, written in enumerate(images, 1):
+        name = written.rpartition(".")[2].strip()
+        names.append(name if name.isidentifier() and name not in names else f"image{number}")
+    return names

@@ -1,0 +1,184 @@
+"""Prompt and path templates: a small, closed part of Jinja, and the ``@ImageN`` slots.
+
+Jinja's sandbox alone still builds 100 MB strings (``{{ "a" * 10**8 }}``), so the syntax is limited to an
+allow-list of AST nodes, attributes look up keys of plain mappings and nothing else, and what is rendered has a
+longest length. Slots follow fal's and Each Labs' model pages: ``@Image1`` … ``@Image10``, 1-indexed into the
+references; bare ``@Image`` with exactly one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jinja2
+from jinja2 import StrictUndefined, meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from pipeline.schema import did_you_mean
+from pipeline.types import slug
+
+MAX_RENDERED = 20_000
+"""Characters; more than any gateway takes."""
+
+SLOT = re.compile(r"@Image(\d*)(?![A-Za-z0-9_])")
+_NEARLY_SLOT = re.compile(r"@(?!Image(?:\d|\b))image[ _-]?\d*", re.IGNORECASE)
+
+_NODES = (
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.Name,
+    nodes.Getattr,
+    nodes.Getitem,
+    nodes.Const,
+    nodes.Filter,
+    nodes.Test,
+    nodes.If,
+    nodes.CondExpr,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+    nodes.Concat,
+    nodes.List,
+    nodes.Tuple,
+)
+_TESTS = ("defined", "undefined", "none", "string", "number", "eq", "ne", "in")
+
+
+class TemplateProblem(Exception):
+    """A template that can't be read or rendered. ``word``: what to look for in its text, ``line``: where."""
+
+    def __init__(self, fact: str, hint: str = "", *, word: str = "", line: int = 1) -> None:
+        super().__init__(fact)
+        self.fact, self.hint, self.word, self.line = fact, hint, word, line
+
+
+class _Missing(StrictUndefined):
+    """An undefined name that says what is there instead."""
+
+    @property
+    def _undefined_message(self) -> str:
+        name, known = str(self._undefined_name), self._undefined_obj
+        return "\0".join([name, *known] if isinstance(known, dict) else [name])
+
+
+def _replace(text: object, old: str, new: str) -> str:
+    """``replace``, refusing to grow without end."""
+    whole = str(text)
+    if len(whole) + whole.count(str(old)) * len(str(new)) > MAX_RENDERED:
+        raise TemplateProblem(f"`replace` makes more than {MAX_RENDERED:,} characters", word="replace")
+    return whole.replace(str(old), str(new))
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Attributes and items are keys of mappings; there is nothing else to reach."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401  # Jinja's signature
+        return obj[attribute] if isinstance(obj, dict) and attribute in obj else self.undefined(obj=obj, name=attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401  # Jinja's signature
+        return self.getattr(obj, argument)
+
+
+def _environment(finalize: Callable[[Any], Any] | None) -> _Environment:
+    environment = _Environment(undefined=_Missing, finalize=finalize, autoescape=False)
+    environment.globals.clear()
+    keep = ("capitalize", "default", "int", "length", "lower", "round", "title", "trim", "upper")
+    environment.filters = {name: environment.filters[name] for name in keep} | {"replace": _replace, "slug": slug}
+    environment.tests = {name: environment.tests[name] for name in _TESTS}
+    return environment
+
+
+_TEXT = _environment(None)
+_PATH = _environment(lambda value: slug(str(value)))
+ALLOWED_FILTERS = tuple(sorted(_TEXT.filters))
+
+
+class Template:
+    """A compiled template: made once per prompt (a compile is a hundred renders), rendered many times."""
+
+    __slots__ = ("_compiled", "names", "source")
+
+    def __init__(self, source: str, *, path: bool = False) -> None:
+        environment = _PATH if path else _TEXT
+        self.source = source
+        try:
+            tree = environment.parse(source)
+        except jinja2.TemplateSyntaxError as error:
+            fact = (error.message or "can't be read").rstrip(".")
+            raise TemplateProblem(f"the template can't be read: {fact}", line=error.lineno) from None
+        _check(tree)
+        self.names = frozenset(meta.find_undeclared_variables(tree))
+        self._compiled = environment.from_string(tree)
+
+    def render(self, context: Mapping[str, object]) -> str:
+        """The text for one context.
+
+        Raises:
+            TemplateProblem: for an undefined name, a failing filter, or too long a text.
+        """
+        try:
+            text = self._compiled.render(context)
+        except jinja2.UndefinedError as error:
+            name, *known = (error.message or "").split("\0")
+            raise TemplateProblem(
+                f"{name!r} is not defined", did_you_mean(name, known or context), word=name
+            ) from None
+        except (TypeError, ValueError, jinja2.TemplateError) as error:
+            raise TemplateProblem(f"the template can't be rendered: {error}") from None
+        if len(text) > MAX_RENDERED:
+            raise TemplateProblem(f"renders to {len(text):,} characters", f"the most is {MAX_RENDERED:,}")
+        return text
+
+
+def _check(tree: nodes.Template) -> None:
+    for node in tree.find_all(nodes.Node):
+        line = getattr(node, "lineno", 1)
+        if isinstance(node, nodes.Filter) and node.name not in ALLOWED_FILTERS:
+            hint = did_you_mean(node.name, ALLOWED_FILTERS)
+            raise TemplateProblem(f"the filter {node.name!r} is not available", hint, word=node.name, line=line)
+        if isinstance(node, nodes.Test) and node.name not in _TESTS:
+            hint = did_you_mean(node.name, _TESTS)
+            raise TemplateProblem(f"the test {node.name!r} is not available", hint, word=node.name, line=line)
+        if not isinstance(node, (*_NODES, nodes.Keyword)):
+            name = type(node).__name__.lower()
+            raise TemplateProblem(
+                f"templates can't use {name!r}", "they take names, filters, if/else and comparisons", line=line
+            )
+
+
+def slots_used(text: str) -> list[int]:
+    """The slot numbers in a rendered prompt, in order of appearance; bare ``@Image`` counts as 0."""
+    return [int(number or 0) for number in SLOT.findall(text)]
+
+
+def check_slots(text: str, count: int) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
+    """Hold the slots of a rendered prompt against its ``count`` references.
+
+    Returns:
+        errors and warnings, each as (the word in the text, the fact, the next step).
+    """
+    errors, warnings = [], []
+    have = f"{count} reference{'' if count == 1 else 's'}"
+    used = slots_used(text)
+    for number in sorted(set(used)):
+        if number > count or (number == 0 and "@Image0" in text):
+            hint = f"use @Image1 to @Image{count}, or add an image" if count else "give the prompt images"
+            errors.append((f"@Image{number}", f"@Image{number} names no reference: there {_be(count)} {have}", hint))
+        elif number == 0 and count != 1:
+            errors.append(("@Image", f"bare @Image needs exactly one reference: there {_be(count)} {have}", "number it"))
+    for number in range(1, count + 1):
+        if number not in used and not (count == 1 and 0 in used):
+            fact = f"reference {number} is sent but the prompt never says @Image{number}"
+            warnings.append((f"@Image{number}", fact, "mention it, or remove it from images"))
+    for found in _NEARLY_SLOT.findall(text):
+        warnings.append((found, f"{found!r} is no slot", "slots are written @Image1, @Image2 …"))
+    return errors, warnings
+
+
+def _be(count: int) -> str:
+    return "is" if count == 1 else "are"

@@ -1,0 +1,138 @@
+"""JSON Schemas: reading the published ones, and turning their complaints into located problems."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from pipeline.errors import Problem
+from pipeline.strict_yaml import Value, key_path, mark_of
+
+
+def schema_text(name: str) -> str:
+    """The published schema ``name`` (``manifest``, ``model``, ``result``): from the installed package, or from
+    the top of the source tree.
+    """
+    packaged = files("pipeline").joinpath("schemas", f"{name}.schema.json")
+    if packaged.is_file():
+        return packaged.read_text("utf-8")
+    return (Path(__file__).parent.parent / "schemas" / f"{name}.schema.json").read_text("utf-8")
+
+
+@cache
+def validator(name: str, definition: str = "") -> Draft202012Validator:
+    """A validator of a whole schema, or of one of its ``$defs``; built once, as building costs milliseconds."""
+    schema: dict[str, Any] = json.loads(schema_text(name))
+    if definition:
+        schema = {"$ref": f"#/$defs/{definition}", "$defs": schema["$defs"]}
+    return Draft202012Validator(schema)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``did you mean 'prompts'?``, or what there is to choose from."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if not names:
+        return "there is none"
+    return "there is " + ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
+
+
+def problems(
+    value: Value, name: str, *, definition: str = "", at: tuple[str | int, ...] = (), root: Value = None
+) -> Iterator[Problem]:
+    """Every way in which ``value`` differs from the schema, located in ``root`` (default: the value) below ``at``."""
+    whole = value if root is None else root
+    for error in validator(name, definition).iter_errors(value):
+        yield from _explain(error, whole, at)
+
+
+def _explain(error: ValidationError, root: Value, at: tuple[str | int, ...]) -> Iterator[Problem]:
+    path = (*at, *error.absolute_path)
+    here = key_path(path)
+    mark = mark_of(root, path)
+    limit, value = error.validator_value, error.instance
+    match error.validator:
+        case "additionalProperties":
+            known = error.schema.get("properties", {})
+            for key in value:
+                if key not in known:
+                    place = mark_of(root, (*path, key), key=True)
+                    yield Problem(place, key_path((*path, key)), f"unknown key {key!r}", did_you_mean(key, known))
+        case "required":
+            missing = [key for key in limit if key not in value]
+            # jsonschema reports each missing key by itself; the message names it.
+            key = next((key for key in missing if error.message.startswith(repr(key))), missing[0])
+            what = error.schema.get("properties", {}).get(key, {}).get("examples", ["…"])[0]
+            yield Problem(mark, here, f"the key {key!r} is missing", f"add `{key}: {_short(what)}`")
+        case "type":
+            yield Problem(mark, here, f"{_short(value)} is {_kind(value)}, not {_kinds(limit)}", _type_hint(value, limit))
+        case "enum":
+            yield Problem(mark, here, f"{_short(value)} is not allowed", did_you_mean(str(value), map(str, limit)))
+        case "pattern":
+            if "propertyNames" in error.absolute_schema_path:
+                mark = mark_of(root, (*path, value), key=True)
+            example = error.schema.get("examples", [""])[0]
+            rule = error.schema.get("description", f"it must match {limit}").rstrip(".")
+            yield Problem(mark, here, f"{_short(value)} is not allowed here", f"{rule} (for example {example})")
+        case "uniqueItems":
+            twice = sorted({str(item) for item in value if value.count(item) > 1})
+            yield Problem(mark, here, f"{', '.join(twice)} stands twice", "remove one")
+        case "minItems" | "minProperties" | "minLength":
+            yield Problem(mark, here, "is empty", f"for example {_short(error.schema.get('examples', ['…'])[0])}")
+        case "minimum" | "maximum":
+            word = "least" if error.validator == "minimum" else "most"
+            yield Problem(mark, here, f"{_short(value)} is out of range", f"the {word} is {limit}")
+        case _:
+            yield Problem(mark, here, _short(error.message))
+
+
+_KINDS = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+
+
+def _kind(value: object) -> str:
+    for kind, types in (
+        ("null", type(None)),
+        ("boolean", bool),
+        ("number", (int, float)),
+        ("string", str),
+        ("array", list),
+        ("object", dict),
+    ):
+        if isinstance(value, types):  # type: ignore[arg-type]  # a type or a tuple of types
+            return _KINDS[kind]
+    return "something else"
+
+
+def _kinds(limit: str | list[str]) -> str:
+    names = [limit] if isinstance(limit, str) else limit
+    return " or ".join(_KINDS[name] for name in names)
+
+
+def _type_hint(value: object, limit: str | list[str]) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool) and "string" in limit:
+        return f'quote it: "{value}"'
+    return ""
+
+
+def _short(value: object, most: int = 80) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = repr(text) if isinstance(value, str) else text
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,217 @@
+"""Reading the files a manifest is made of: YAML, JSON and CSV, ``extends`` and product files.
+
+What comes out is one merged tree in which every value still knows the file, line and column it was
+written at; a path in it is therefore relative to the file that wrote it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.errors import ManifestError, Mark, Problem
+from pipeline.schema import did_you_mean
+from pipeline.strict_yaml import MAX_BYTES, Map, Scalar, Seq, Value, key_path, mark_of, parse, plain
+from pipeline.types import KeyPath
+
+_SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+_SEPARATORS = re.compile(r"[\s;,]+")
+
+
+def read_text(path: Path, file: str) -> str:
+    """The text of a UTF-8 file.
+
+    Raises:
+        ManifestError: when it is missing, too large, no file, or no UTF-8.
+    """
+    try:
+        if not path.is_file():
+            raise _cannot(file, "there is no such file", similar_file(path))
+        if path.stat().st_size > MAX_BYTES:
+            raise _cannot(file, f"is larger than {MAX_BYTES // 2**20} MiB", "split it, or move products into CSV files")
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _cannot(file, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
+    except (OSError, ValueError) as error:
+        raise _cannot(file, f"can't be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _cannot(file: str, fact: str, hint: str = "") -> ManifestError:
+    return ManifestError([Problem(Mark(file, 1, 1), "", fact, hint)])
+
+
+def similar_file(path: Path) -> str:
+    """A did-you-mean for a file that isn't there: a neighbour of a similar name, or the missing folder."""
+    try:
+        parent = path.parent
+        if not parent.is_dir():
+            return f"there is no folder {parent.name!r}"
+        return did_you_mean(path.name, (entry.name for entry in parent.iterdir()))
+    except OSError:
+        return "its folder can't be read"
+
+
+def resolve(file: str, written: str) -> Path:
+    """The absolute path of ``written`` as it stands in ``file``."""
+    return Path(Path(file).parent, written).absolute()
+
+
+def read_tree(file: str) -> Map:
+    """A manifest with everything it ``extends`` merged in: maps merge, lists and plain values are replaced.
+
+    Raises:
+        ManifestError: for what can't be read or parsed.
+    """
+    return _read_tree(file, ())
+
+
+def _read_tree(file: str, chain: tuple[Path, ...]) -> Map:
+    tree = parse(read_text(Path(file), file), file)
+    if not isinstance(tree, Map):
+        raise _cannot(file, "is no manifest: a mapping is expected", "start with `version: 1`")
+    parents = tree.get("extends")
+    names = [parents] if isinstance(parents, str) else parents if isinstance(parents, Seq) else []
+    here = (*chain, Path(file).absolute())
+    merged: Map | None = None
+    for index, name in enumerate(names):
+        path: KeyPath = ("extends", index) if isinstance(parents, Seq) else ("extends",)
+        mark = mark_of(tree, path)
+        if not isinstance(name, str):
+            continue  # the schema says so
+        parent = resolve(file, name)
+        shown = str(Path(Path(file).parent, name))
+        if parent in here:
+            raise ManifestError([Problem(mark, key_path(path), f"{name!r} extends itself")])
+        if not parent.is_file():
+            raise ManifestError([Problem(mark, key_path(path), f"there is no file {name!r}", similar_file(parent))])
+        base = _read_tree(shown, here)
+        merged = base if merged is None else merge(merged, base)
+    return tree if merged is None else merge(merged, tree)
+
+
+def merge(base: Map, over: Map) -> Map:
+    """``over`` laid on ``base``; every value keeps the place it was written at."""
+    result = Map(over.mark)
+    for key in [*base, *(key for key in over if key not in base)]:
+        if key not in over:
+            result.put(key, base[key], *base.marks[key])
+            continue
+        below, above = base.get(key), over[key]
+        value = merge(below, above) if isinstance(below, Map) and isinstance(above, Map) else above
+        result.put(key, value, *over.marks[key])
+    return result
+
+
+def read_products(file: str, path: Path) -> Seq:
+    """The list of products in a .csv, .yaml, .yml or .json file, as the manifest would hold them inline.
+
+    Raises:
+        ManifestError: for an unknown kind of file, or one that can't be read.
+    """
+    readers: dict[str, Callable[[str, str], Value]] = {
+        ".csv": _read_csv,
+        ".yaml": parse,
+        ".yml": parse,
+        ".json": _read_json,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise _cannot(file, f"products can't be read from {path.suffix or 'this kind of file'!r}", "use .csv, .yaml or .json")
+    value = reader(read_text(path, file), file)
+    if not isinstance(value, Seq):
+        raise _cannot(file, "a list of products is expected", "start each product with `- id: …`")
+    return value
+
+
+def _read_json(text: str, file: str) -> Value:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        mark = Mark(file, error.lineno, error.colno)
+        raise ManifestError([Problem(mark, "", f"not valid JSON: {error.msg}")]) from None
+    except (RecursionError, ValueError) as error:
+        raise _cannot(file, f"not valid JSON: {error}") from None
+
+    # JSON is YAML but for tabs between tokens and for characters written as surrogate pairs.
+    def joined(pair: re.Match[str]) -> str:
+        high, low = int(pair[2], 16), int(pair[3], 16)
+        return f"{pair[1]}\\U{0x10000 + ((high - 0xD800) << 10) + low - 0xDC00:08x}"
+
+    return parse(_SURROGATES.sub(joined, text.replace("\t", " ")), file)
+
+
+def _read_csv(text: str, file: str) -> Seq:
+    """Columns ``id``, ``name``, ``tags`` (separated by spaces or ``;``), ``images.NAME``, ``vars.NAME``."""
+    lines = text.splitlines()
+    header_line = lines[0] if lines else ""
+    delimiter = max(",;\t", key=header_line.count)
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    problems: list[Problem] = []
+    products = Seq(Mark(file, 1, 1))
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        problems += _bad_columns(header, Mark(file, 1, 1), header_line)
+        for row in rows:
+            if not any(field.strip() for field in row):
+                continue
+            mark = Mark(file, rows.line_num, 1)
+            if len(row) > len(header):
+                problems.append(Problem(mark, "", f"{len(row)} fields, but the header has {len(header)}", "quote commas"))
+            places = _columns(lines[rows.line_num - 1], delimiter, mark)
+            products.put(_csv_product(header, row, mark, places), mark)
+    except csv.Error as error:
+        problems.append(Problem(Mark(file, rows.line_num or 1, 1), "", f"not valid CSV: {error}", "check the quotes"))
+    if problems:
+        raise ManifestError(problems)
+    return products
+
+
+def _bad_columns(header: list[str], mark: Mark, line: str) -> list[Problem]:
+    found = []
+    for name in header:
+        place = Mark(mark.file, mark.line, line.find(name) + 1)
+        if name not in ("id", "name", "tags") and not re.fullmatch(r"(images|vars)\.\w+", name):
+            known = ["id", "name", "tags", f"images.{name or 'front'}", f"vars.{name or 'colour'}"]
+            hint = f"did you mean 'vars.{name}' or 'images.{name}'?" if name else "name every column"
+            hint = did_you_mean(name, known[:3]) if did_you_mean(name, known[:3]).startswith("did") else hint
+            found.append(Problem(place, name, f"unknown column {name!r}", hint))
+        elif header.count(name) > 1:
+            found.append(Problem(place, name, f"the column {name!r} stands twice", "remove one"))
+    if "id" not in header:
+        found.append(Problem(mark, "", "there is no column 'id'", "the first line names the columns"))
+    return found
+
+
+def _columns(line: str, delimiter: str, mark: Mark) -> list[Mark]:
+    """Where each field of a plain line starts; the line's start where quotes make that unclear."""
+    if '"' in line:
+        return []
+    starts = [0] + [index + 1 for index, sign in enumerate(line) if sign == delimiter]
+    return [Mark(mark.file, mark.line, start + 1) for start in starts]
+
+
+def _csv_product(header: list[str], row: list[str], mark: Mark, places: list[Mark]) -> Map:
+    product = Map(mark)
+    for index, (column, raw) in enumerate(zip(header, row, strict=False)):
+        text = raw.strip()
+        if not text:
+            continue
+        place = places[index] if index < len(places) else mark
+        group, _, name = column.partition(".")
+        if name:
+            inner = product.setdefault(group, Map(place))
+            product.marks.setdefault(group, (place, place))
+            value: Scalar = plain(text) if group == "vars" else text
+            if isinstance(inner, Map):
+                inner.put(name, value, place, place)
+        elif column == "tags":
+            tags = Seq(place)
+            for tag in _SEPARATORS.split(text):
+                tags.put(tag, place)
+            product.put(column, tags, place, place)
+        else:
+            product.put(column, text, place, place)
+    return product

@@ -1,0 +1,259 @@
+"""Strict YAML: text in, plain values out, each with the place where it was written.
+
+PyYAML reads YAML 1.1: ``16:9`` is 969, ``no`` is False, the last of two equal keys wins, and eighty
+aliases can stand for 10^9 nodes. This loader walks libyaml's parse events once and builds dicts and
+lists itself, so that scalars follow the YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema),
+duplicate keys and foreign tags are refused, and bombs are found by their *expanded* size before anything
+walks them. Two readings are kinder than the core schema: a number with leading zeros (an article number)
+and ``.inf``/``.nan`` stay text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import yaml
+
+from pipeline.errors import ManifestError, Mark, Problem
+
+Scalar: TypeAlias = str | int | float | bool | None
+Value: TypeAlias = "Scalar | Map | Seq"
+
+MAX_BYTES = 32 * 1024 * 1024
+"""Larger files are refused unread."""
+MAX_DEPTH = 50
+MAX_NODES = 3_000_000
+"""Expanded nodes in one file: what a reader that follows every alias would walk."""
+MAX_DIGITS = 300
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_CORE: list[tuple[re.Pattern[str], Callable[[str], Scalar]]] = [
+    (re.compile(r"~|null|Null|NULL|"), lambda _: None),
+    (re.compile(r"true|True|TRUE"), lambda _: True),
+    (re.compile(r"false|False|FALSE"), lambda _: False),
+    (re.compile(r"[-+]?(?:0|[1-9][0-9]*)"), int),
+    (re.compile(r"0o[0-7]+"), lambda text: int(text[2:], 8)),
+    (re.compile(r"0x[0-9a-fA-F]+"), lambda text: int(text[2:], 16)),
+    (re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"), float),
+]
+_NOT_PLAIN = frozenset("abcdghijklmopqrsuvwyzABCDGHIJKLMOPQRSUVWYZ")  # first letters that start no core scalar
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
+
+
+class Map(dict[str, "Value"]):
+    """A mapping that knows where it and each of its keys and values were written."""
+
+    __slots__ = ("mark", "marks")
+
+    def __init__(self, mark: Mark) -> None:
+        super().__init__()
+        self.mark = mark
+        self.marks: dict[str, tuple[Mark, Mark]] = {}
+
+    def put(self, key: str, value: Value, key_mark: Mark, value_mark: Mark) -> None:
+        """Set a key together with its place."""
+        self[key] = value
+        self.marks[key] = (key_mark, value_mark)
+
+
+class Seq(list["Value"]):
+    """A sequence that knows where it and each of its items were written."""
+
+    __slots__ = ("mark", "marks")
+
+    def __init__(self, mark: Mark) -> None:
+        super().__init__()
+        self.mark = mark
+        self.marks: list[Mark] = []
+
+    def put(self, value: Value, mark: Mark) -> None:
+        """Append an item together with its place."""
+        self.append(value)
+        self.marks.append(mark)
+
+
+def key_path(parts: tuple[str | int, ...]) -> str:
+    """``("products", "mugs", 0, "id")`` → ``products.mugs[0].id``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return text.removeprefix(".")
+
+
+def mark_of(root: Value, parts: tuple[str | int, ...], *, key: bool = False) -> Mark | None:
+    """Where the value at this key path was written (``key``: where its key was), or its nearest parent."""
+    mark = root.mark if isinstance(root, Map | Seq) else None
+    node = root
+    for index, part in enumerate(parts):
+        if isinstance(node, Map) and isinstance(part, str) and part in node:
+            marks = node.marks[part]
+            mark = marks[0 if key and index == len(parts) - 1 else 1]
+            node = node[part]
+        elif isinstance(node, Seq) and isinstance(part, int) and part < len(node):
+            mark = node.marks[part]
+            node = node[part]
+        else:
+            break
+    return mark
+
+
+def plain(text: str) -> Scalar:
+    """Read one plain (unquoted) scalar by the YAML 1.2 core schema."""
+    if text[:1] in _NOT_PLAIN or len(text) > MAX_DIGITS:
+        return text
+    for pattern, read in _CORE:
+        if pattern.fullmatch(text):
+            return read(text)
+    return text
+
+
+def parse(text: str, file: str) -> Value:
+    """Read one YAML document.
+
+    Raises:
+        ManifestError: for every duplicate key, tag, bomb or syntax error found.
+    """
+    composer = _Composer(file)
+    try:
+        value = composer.document(yaml.parse(text, Loader=_LOADER))
+    except yaml.YAMLError as error:
+        composer.problems.append(_syntax_problem(error, file))
+        raise ManifestError(composer.problems) from None
+    except RecursionError:
+        raise ManifestError([Problem(Mark(file, 1, 1), "", "nested too deeply")]) from None
+    if composer.problems:
+        raise ManifestError(composer.problems)
+    return value
+
+
+def _syntax_problem(error: yaml.YAMLError, file: str) -> Problem:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    place = Mark(file, mark.line + 1, mark.column + 1) if mark else Mark(file, 1, 1)
+    fact = getattr(error, "problem", None) or getattr(error, "reason", None) or "can't be read"
+    hint = "indent with spaces, not tabs" if "\\t" in fact else "check the indentation and quotes here"
+    return Problem(place, "", f"not valid YAML: {fact}", hint)
+
+
+class _Composer:
+    """Builds values from parse events, counting what every alias would expand to."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self.anchors: dict[str, tuple[Value, int]] = {}
+        self.open: set[str] = set()  # anchors whose node isn't finished: an alias to one is a loop
+        self.path: list[str | int] = []
+        self.nodes = 0
+
+    def document(self, events: Iterator[yaml.Event]) -> Value:
+        next(events)  # stream start
+        if isinstance(next(events), yaml.StreamEndEvent):
+            self.complain(Mark(self.file, 1, 1), "the file is empty", "start with `version: 1`")
+            return None
+        value, _ = self.node(next(events), events)
+        next(events)  # document end
+        after = next(events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            self.complain(self.mark(after), "a second document starts here", "keep one document per file")
+        return value
+
+    def mark(self, event: yaml.Event) -> Mark:
+        return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def complain(self, mark: Mark, fact: str, hint: str = "") -> None:
+        self.problems.append(Problem(mark, key_path(tuple(self.path)), fact, hint))
+
+    def stop(self, mark: Mark, fact: str, hint: str = "") -> ManifestError:
+        self.complain(mark, fact, hint)
+        return ManifestError(self.problems)
+
+    def node(self, event: Any, events: Iterator[Any]) -> tuple[Value, Mark]:  # noqa: ANN401  # untyped events
+        mark = self.mark(event)
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event.anchor, mark), mark
+        self.count(1, mark)
+        before = self.nodes
+        if event.anchor:
+            self.open.add(event.anchor)
+        if event.tag and event.tag != "!" and event.tag not in _TAGS:
+            self.complain(mark, f"the tag {event.tag} is not allowed", "write a plain value")
+        if isinstance(event, yaml.ScalarEvent):
+            value: Value = self.scalar(event)
+        elif len(self.path) >= MAX_DEPTH:
+            raise self.stop(mark, f"nested deeper than {MAX_DEPTH} levels")
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value = self.sequence(mark, events)
+        else:
+            value = self.mapping(mark, events)
+        if event.anchor:
+            self.open.discard(event.anchor)
+            self.anchors[event.anchor] = (value, self.nodes - before + 1)
+        return value, mark
+
+    def count(self, more: int, mark: Mark) -> None:
+        self.nodes += more
+        if self.nodes > MAX_NODES:
+            raise self.stop(
+                mark,
+                f"the file expands to more than {MAX_NODES:,} values",
+                "remove the aliases that multiply each other, or move big lists into a CSV file",
+            )
+
+    def alias(self, anchor: str, mark: Mark) -> Value:
+        if anchor in self.open:
+            raise self.stop(mark, f"the alias *{anchor} contains itself")
+        if anchor not in self.anchors:
+            raise self.stop(mark, f"the alias *{anchor} has no anchor &{anchor} before it")
+        value, size = self.anchors[anchor]
+        self.count(size, mark)
+        return value
+
+    def scalar(self, event: Any) -> Scalar:  # noqa: ANN401  # untyped events
+        text: str = event.value
+        if event.tag in (None, "!") and event.implicit[0]:
+            return plain(text)
+        if event.tag and event.tag.rpartition(":")[2] in ("int", "float", "bool", "null"):
+            return plain(text)
+        return text
+
+    def sequence(self, mark: Mark, events: Iterator[Any]) -> Seq:
+        seq = Seq(mark)
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            self.path.append(len(seq))
+            seq.put(*self.node(event, events))
+            self.path.pop()
+        return seq
+
+    def mapping(self, mark: Mark, events: Iterator[Any]) -> Map:
+        own = Map(mark)
+        merges: list[tuple[Value, Mark]] = []
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            key_mark = self.mark(event)
+            if not isinstance(event, yaml.ScalarEvent):
+                raise self.stop(key_mark, "a key must be a plain word", "quote it if it contains special signs")
+            self.count(1, key_mark)
+            key: str = event.value
+            self.path.append(key)
+            value, value_mark = self.node(next(events), events)
+            if key == "<<" and event.implicit[0]:
+                merges.append((value, value_mark))
+            elif key in own:
+                first = own.marks[key][0]
+                self.complain(key_mark, f"duplicate key {key!r}", f"it stands on line {first.line} already: remove one")
+            else:
+                own.put(key, value, key_mark, value_mark)
+            self.path.pop()
+        return self.merged(own, merges) if merges else own
+
+    def merged(self, own: Map, merges: list[tuple[Value, Mark]]) -> Map:
+        """Fill in the keys of ``<<`` (https://yaml.org/type/merge.html): what is written here wins."""
+        for value, mark in merges:
+            for source in value if isinstance(value, Seq) else [value]:
+                if not isinstance(source, Map):
+                    self.complain(mark, "`<<` merges mappings only", "point it at an anchor of a mapping")
+                    continue
+                self.count(len(source), mark)
+                for key, item in source.items():
+                    if key not in own:
+                        own.put(key, item, *source.marks[key])
+        return own

@@ -1,0 +1,321 @@
+"""The values that flow through the pipeline, in the words of the README's glossary.
+
+Frozen and plain: whoever holds one can read it, no one can change it. Money is in integer
+micro-dollars (``usd``: 28_000 is $0.028) so that sums are exact; times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pipeline.errors import Mark, Problem
+from pipeline.strict_yaml import Map, Scalar, key_path, mark_of
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+
+EXTENSION = {"png": "png", "jpeg": "jpg", "webp": "webp"}
+"""Format → file extension."""
+
+
+def micro_usd(dollars: float) -> int:
+    """Dollars → micro-dollars, rounded half up to the nearest."""
+    return round(dollars * 1_000_000)
+
+
+def dollars(usd: int) -> str:
+    """Micro-dollars → ``$1.40``, ``$0.028``: two decimals at least, more only where they say something."""
+    text = f"{usd / 1_000_000:,.6f}".rstrip("0")
+    whole, _, cents = text.partition(".")
+    return f"${whole}.{cents.ljust(2, '0')}"
+
+
+def slug(text: str) -> str:
+    """A file-name part: letters, digits, ``.``, ``_`` and ``-`` stay, ``16:9`` becomes ``16x9``, the rest ``-``."""
+    text = re.sub(r"(?<=\d):(?=\d)", "x", text.strip())
+    return re.sub(r"[^\w.]+", "-", text).strip("-.")[:80] or "_"
+
+
+# ── what a model can do, and where ──────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceLimits:
+    """What a model takes as a reference image: longest/shortest side as ``max_ratio``, bytes, pixels."""
+
+    formats: tuple[str, ...]
+    max_bytes: int
+    min_side: int
+    max_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model as one gateway serves it: its id there, its limits, its price per picture."""
+
+    gateway: str
+    id: str
+    usd: int
+    prompt: tuple[int, int]
+    references: tuple[int, int]
+    resolution: tuple[str, ...]
+    aspect_ratio: tuple[str, ...]
+    format: tuple[str, ...]
+    count: int
+    concurrency: int
+    source: str
+    fields: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An image model: data, read from ``pipeline/models/*.yaml`` or a file of the user's."""
+
+    name: str
+    title: str
+    sizes: Mapping[str, Mapping[str, tuple[int, int]]]
+    reference: ReferenceLimits
+    offers: Mapping[str, Offer]
+
+    def size(self, resolution: str, aspect_ratio: str, nearest_to: float = 1.0) -> tuple[int, int]:
+        """Pixels (width, height); for ``auto`` the size whose ratio is nearest to ``nearest_to``."""
+        sizes = self.sizes[resolution]
+        if aspect_ratio in sizes:
+            return sizes[aspect_ratio]
+        return min(sizes.values(), key=lambda wh: abs(wh[0] / wh[1] - nearest_to))
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A configured gateway. ``usd`` is the price per picture, ``concurrency`` the requests in flight."""
+
+    name: str
+    offer: Offer
+    usd: int
+    concurrency: int
+    base_url: str | None
+    path: KeyPath = ()
+
+    @property
+    def proof(self) -> bool:
+        """Whether its pictures are offline proofs, not the model's."""
+        return self.offer.gateway == "local"
+
+
+# ── the manifest ────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One input image. ``source`` is an absolute path or an https URL; ``digest`` is the SHA-256 of
+    its bytes (of its URL, where the bytes can't be known offline).
+    """
+
+    name: str
+    source: str
+    digest: str
+    role: str | None = None
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One product with its images (name → source), variables and tags."""
+
+    id: str
+    name: str
+    set: str
+    images: Mapping[str, str]
+    vars: Mapping[str, Scalar]
+    tags: tuple[str, ...]
+    path: KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt template. ``images``: slot name → what it names (``product.front``), in slot order;
+    ``vary``: axis → label → value.
+    """
+
+    id: str
+    text: str
+    images: tuple[tuple[str, str], ...] | None
+    sets: tuple[str, ...]
+    vary: Mapping[str, Mapping[str, Scalar]]
+    path: KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One exclude or include rule: dimension → patterns, any of which matches."""
+
+    where: Mapping[str, tuple[str, ...]]
+    path: KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The output matrix, its rules, and how files are named and encoded."""
+
+    resolution: tuple[str, ...]
+    aspect_ratio: tuple[str, ...]
+    format: tuple[str, ...]
+    variants: int
+    native: bool
+    quality: Mapping[str, int]
+    exclude: tuple[Rule, ...]
+    include: tuple[Rule, ...]
+    file: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Caps in micro-dollars; None is no cap."""
+
+    total: int | None = None
+    run: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A whole manifest, checked against its schema. ``source`` is the merged tree with its places."""
+
+    file: str
+    campaign: str
+    model: Model
+    providers: tuple[Provider, ...]
+    vars: Mapping[str, Scalar]
+    references: Mapping[str, tuple[str, str | None]]
+    products: Mapping[str, tuple[Product, ...]]
+    prompts: tuple[Prompt, ...]
+    outputs: Outputs
+    budget: Budget
+    source: Map
+    problems: tuple[Problem, ...] = ()  # found so far; expand raises them with its own
+
+    @property
+    def proof(self) -> bool:
+        """Whether the pictures are offline proofs."""
+        return self.providers[0].proof
+
+    def mark(self, path: KeyPath, *, key: bool = False) -> Mark | None:
+        """Where this key path was written, in whichever file."""
+        return mark_of(self.source, path, key=key)
+
+    def problem(self, path: KeyPath, fact: str, hint: str = "", *, warning: bool = False) -> Problem:
+        """A problem at this key path."""
+        return Problem(self.mark(path), key_path(path), fact, hint, warning)
+
+
+# ── cells and pictures ──────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Everything that determines a generated image but its variant number. ``key`` hashes all of it."""
+
+    key: str
+    model: str
+    proof: bool
+    prompt: str
+    references: tuple[Reference, ...]
+    resolution: str
+    aspect_ratio: str
+    format: str  # that the gateway is asked for; of the kept original
+
+    def described(self) -> dict[str, Json]:
+        """The parts that the key hashes, for the ledger and for people."""
+        return {
+            "model": self.model,
+            "proof": self.proof,
+            "prompt": self.prompt,
+            "references": [[r.name, r.digest] for r in self.references],
+            "resolution": self.resolution,
+            "aspect_ratio": self.aspect_ratio,
+            "format": self.format,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One generated image: a spec and a variant number (1, 2, …). ``key`` is its content hash."""
+
+    key: str
+    spec: Spec
+    variant: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where on the sheet: a product in a prompt, at one combination of the vary axes."""
+
+    product: Product
+    prompt: str
+    vary: tuple[tuple[str, str], ...]  # axis, label
+    label: str  # enamel-blue/table/breakfast-table
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One output file: a label, a picture and a format. ``file`` is relative to the output folder."""
+
+    label: str
+    place: Place
+    picture: Picture
+    format: str
+    file: str
+
+
+# ── calls ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP exchange that a flow asks for. ``url`` is absolute; ``after``: seconds to wait before it;
+    ``paid``: accepting it costs money, so its intent is committed first and its answer is a receipt.
+    """
+
+    method: Literal["GET", "POST", "PUT"]
+    url: str
+    json: Json = None
+    after: float = 0.0
+    paid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: HTTP status, lower-case headers, and the body as JSON (None when it is none)."""
+
+    status: int
+    headers: Mapping[str, str]
+    json: Json
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteImage:
+    """A generated image, not fetched yet: a URL, inline bytes, or a proof still to be drawn."""
+
+    url: str | None = None
+    data: bytes | None = None
+    seed: int | None = None
+    usd: int | None = None  # micro-dollars, where the gateway tells
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a dialect needs to make one request: pictures of one spec that differ only in variant."""
+
+    id: str  # ours, a UUID: sent along where the gateway takes it
+    offer: Offer
+    base_url: str
+    spec: Spec
+    count: int
+
+
+Flow: TypeAlias = Generator[Call, Answer, list[RemoteImage]]
