@@ -6,12 +6,13 @@
     ├── ManifestError         problems found by reading: every one of them, located
     ├── UsageError (exit 2)   a command line that can't be obeyed
     ├── PlanChanged           a saved plan whose inputs changed since
-    ├── LedgerError           damaged, foreign, newer, or gone
-    │   └── LedgerLocked      another runner holds the campaign
+    ├── StorageError          a file that can't be written: the run ends before anything more is paid
+    │   └── LedgerError       damaged, foreign, newer, gone, or not writable
+    │       └── LedgerLocked  another runner holds the campaign
     ├── MediaError            bytes that are no acceptable picture
     │   └── DownloadError     a picture that couldn't be fetched
     └── RequestError          a request that made no picture; its disposition says what follows
-        ├── TryLater          not accepted, nothing paid: the same request again, later
+        ├── TryLater          nothing paid: the same request again, later
         ├── Refused           the vendor refuses this picture: fail it, don't try again by itself
         ├── LaneStopped       bad key, no credit: the lane's pictures stay pending
         └── LostAnswer        the paid call may or may not have been accepted
@@ -67,7 +68,10 @@ class ManifestError(PipelineError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = sorted(
             dict.fromkeys(problems),
-            key=lambda p: (p.mark is None, (p.mark.file, p.mark.line, p.mark.column) if p.mark else ("", 0, 0)),
+            key=lambda p: (
+                p.mark is None,
+                (p.mark.file, p.mark.line, p.mark.column) if p.mark else ("", 0, 0),
+            ),
         )
         super().__init__("\n".join(map(str, self.problems)))
 
@@ -82,7 +86,11 @@ class PlanChanged(PipelineError):
     """A saved plan is not the plan that the inputs give today."""
 
 
-class LedgerError(PipelineError):
+class StorageError(PipelineError):
+    """A file can't be written: the run ends, and nothing more is submitted."""
+
+
+class LedgerError(StorageError):
     """The ledger can't be trusted: nothing is started, nothing is paid."""
 
 
@@ -111,11 +119,7 @@ class RequestError(PipelineError):
 
 
 class TryLater(RequestError):
-    """Not accepted, nothing paid. ``after``: seconds the gateway asked to wait (None: it didn't say)."""
-
-    def __init__(self, message: str, *, after: float | None = None) -> None:
-        super().__init__(message)
-        self.after = after
+    """Nothing paid: not accepted, or accepted and failed without being billed."""
 
 
 class Refused(RequestError):

@@ -36,7 +36,6 @@ from pipeline.types import (
     Prompt,
     Reference,
     Rule,
-    Scalar,
     Spec,
     slug,
 )
@@ -49,7 +48,9 @@ PRIVATE = ".pipeline"
 
 _GLOB = re.compile(r"[*?\[]")
 _PATH = re.compile(r"[^/\\\x00-\x1f\x7f:*?\"<>|]{1,200}(?:/[^/\\\x00-\x1f\x7f:*?\"<>|]{1,200}){0,19}")
-_BAD_PART = re.compile(r"(?:^|/)(?:\.{1,2}|[^/]*[. ]|(?:con|prn|aux|nul|com\d|lpt\d)(?:\.[^/]*)?)(?:/|$)", re.IGNORECASE)
+_BAD_PART = re.compile(
+    r"(?:^|/)(?:\.{1,2}|[^/]*[. ]|(?:con|prn|aux|nul|com\d|lpt\d)(?:\.[^/]*)?)(?:/|$)", re.IGNORECASE
+)
 _OUTPUT_AXES = ("resolution", "aspect_ratio", "variant", "format")
 
 
@@ -95,7 +96,7 @@ class _Findings:
     manifest: Manifest
     met: dict[tuple[KeyPath, str, str, str, bool], dict[str, None]] = field(default_factory=dict)
 
-    def add(  # noqa: PLR0913  # one line of a report has these parts
+    def add(  # one line of a report has these parts
         self, path: KeyPath, fact: str, hint: str = "", *, at: str = "", word: str = "", warning: bool = False
     ) -> None:
         self.met.setdefault((path, fact, hint, word, warning), {})[at] = None
@@ -188,7 +189,8 @@ class _Expander:
             return None
         path: KeyPath = (*prompt.path, "images")
         return [
-            (slot, written, self.template(written, path) if "{{" in written else None) for slot, written in prompt.images
+            (slot, written, self.template(written, path) if "{{" in written else None)
+            for slot, written in prompt.images
         ]
 
     def unused_references(self) -> None:
@@ -249,7 +251,9 @@ class _Expander:
                 try:
                     name = template.render(context).strip()
                 except TemplateProblem as problem:
-                    self.found.add((*prompt.path, "images"), problem.fact, problem.hint, at=product.id, word=problem.word)
+                    self.found.add(
+                        (*prompt.path, "images"), problem.fact, problem.hint, at=product.id, word=problem.word
+                    )
             slots[slot] = f"@Image{number}"
             if name.startswith("product."):
                 slots.setdefault("product", f"@Image{number}")
@@ -297,7 +301,12 @@ class _Expander:
         return Reference(name, source, facts.digest, role, facts.width, facts.height)
 
     def text(
-        self, product: Product, prompt: Prompt, template: Template | None, context: dict[str, object], count: int
+        self,
+        product: Product,
+        prompt: Prompt,
+        template: Template | None,
+        context: dict[str, object],
+        count: int,
     ) -> str:
         """The rendered prompt, its slots checked."""
         path: KeyPath = (*prompt.path, "text")
@@ -321,7 +330,12 @@ class _Expander:
     # ── one place: its outputs ──────────────────────────────────────────────────────────────────
 
     def place(
-        self, place: Place, prompt: Prompt, text: str, references: tuple[Reference, ...], context: dict[str, object]
+        self,
+        place: Place,
+        prompt: Prompt,
+        text: str,
+        references: tuple[Reference, ...],
+        context: dict[str, object],
     ) -> None:
         attributes = {
             "product": (place.product.id,),
@@ -389,13 +403,17 @@ class _Expander:
                 continue
             chosen: list[str] = []
             for pattern in wanted:
-                chosen += [value for value in values if fnmatchcase(value, pattern)] if _GLOB.search(pattern) else [pattern]
+                chosen += (
+                    [value for value in values if fnmatchcase(value, pattern)] if _GLOB.search(pattern) else [pattern]
+                )
             axes.append(list(dict.fromkeys(chosen)))
         for resolution, ratio, variant, kind in itertools.product(*axes):
             if kind not in EXTENSION:
                 self.found.add((*rule.path, "format"), f"{kind!r} is no format", did_you_mean(kind, EXTENSION))
             elif not variant.isdecimal() or not 1 <= int(variant) <= MAX_VARIANT:
-                self.found.add((*rule.path, "variant"), f"{variant!r} is no variant", f"variants are 1 to {MAX_VARIANT}")
+                self.found.add(
+                    (*rule.path, "variant"), f"{variant!r} is no variant", f"variants are 1 to {MAX_VARIANT}"
+                )
             else:
                 yield Combo(resolution, ratio, int(variant), kind)
 
@@ -418,7 +436,11 @@ class _Expander:
         ratio = combo.aspect_ratio.replace(":", "x")
         label = f"{place.label}/{ratio}/{combo.resolution}/v{combo.variant}.{extension}"
         if label in self.labels:
-            self.found.add((*_prompt_path(place), "vary"), f"two cells have the label {label}", "give the values other labels")
+            self.found.add(
+                (*_prompt_path(place), "vary"),
+                f"two cells have the label {label}",
+                "give the values other labels",
+            )
             return
         context = {
             **shared,

@@ -33,7 +33,23 @@ DEFAULT_PATH = (
     "{% if vary %}{{ vary }}_{% endif %}{{ aspect_ratio }}_{{ resolution }}_v{{ variant }}.{{ ext }}"
 )
 RESERVED = frozenset(
-    "product prompt set tag vars slot references campaign resolution aspect_ratio format ext variant vary provider".split()
+    [
+        "product",
+        "prompt",
+        "set",
+        "tag",
+        "vars",
+        "slot",
+        "references",
+        "campaign",
+        "resolution",
+        "aspect_ratio",
+        "format",
+        "ext",
+        "variant",
+        "vary",
+        "provider",
+    ]
 )
 """Names that templates and rules give a meaning: no variable and no vary axis may take one."""
 
@@ -172,13 +188,19 @@ class _Reader:
                 )
             )
         if len({provider.proof for provider in result}) > 1:
-            self.complain(("providers",), "`local` makes proofs: it can't share a pool with paid providers", "remove it")
+            self.complain(
+                ("providers",), "`local` makes proofs: it can't share a pool with paid providers", "remove it"
+            )
         return tuple(result)
 
     def image(self, path: KeyPath, written: str) -> str:
         """The absolute path of an image, or its https URL."""
         if "://" in written:
-            if not written.startswith("https://") or any(sign in written for sign in ' "<>\\') or not written.isprintable():
+            if (
+                not written.startswith("https://")
+                or any(sign in written for sign in ' "<>\\')
+                or not written.isprintable()
+            ):
                 self.complain(path, f"{written!r} can't be fetched by a gateway", "use an https URL or a file's path")
             return written
         mark = mark_of(self.tree, path)
@@ -200,7 +222,7 @@ class _Reader:
         extra_vars: dict[str, Any] = {}
         extra_tags: list[str] = []
         if isinstance(value, Map):
-            extra_vars, extra_tags = dict(value.get("vars", {})), list(value.get("tags", []))  # type: ignore[arg-type, call-overload]  # fits the schema
+            extra_vars, extra_tags = dict(value.get("vars", {})), list(value.get("tags", []))  # type: ignore[arg-type]  # fits the schema
             rows, found = _from_file(self.tree, name, value)
             self.found += found
             if found:
@@ -210,11 +232,17 @@ class _Reader:
         if not value:
             self.complain(("products", name), "the product set is empty", "add a product, or remove the set")
         return tuple(
-            self.product(("products", name, index), name, row, extra_vars, extra_tags) for index, row in enumerate(value)
+            self.product(("products", name, index), name, row, extra_vars, extra_tags)
+            for index, row in enumerate(value)
         )
 
     def product(
-        self, path: KeyPath, set_name: str, row: Any, extra_vars: dict[str, Any], extra_tags: list[str]  # noqa: ANN401
+        self,
+        path: KeyPath,
+        set_name: str,
+        row: Any,
+        extra_vars: dict[str, Any],
+        extra_tags: list[str],
     ) -> Product:
         images = {name: self.image((*path, "images", name), written) for name, written in row.get("images", {}).items()}
         return Product(

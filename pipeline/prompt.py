@@ -88,7 +88,10 @@ def _environment(finalize: Callable[[Any], Any] | None) -> _Environment:
     environment = _Environment(undefined=_Missing, finalize=finalize, autoescape=False)
     environment.globals.clear()
     keep = ("capitalize", "default", "int", "length", "lower", "round", "title", "trim", "upper")
-    environment.filters = {name: environment.filters[name] for name in keep} | {"replace": _replace, "slug": slug}
+    environment.filters = {name: environment.filters[name] for name in keep} | {
+        "replace": _replace,
+        "slug": slug,
+    }
     environment.tests = {name: environment.tests[name] for name in _TESTS}
     return environment
 
@@ -125,9 +128,7 @@ class Template:
             text = self._compiled.render(context)
         except jinja2.UndefinedError as error:
             name, *known = (error.message or "").split("\0")
-            raise TemplateProblem(
-                f"{name!r} is not defined", did_you_mean(name, known or context), word=name
-            ) from None
+            raise TemplateProblem(f"{name!r} is not defined", did_you_mean(name, known or context), word=name) from None
         except (TypeError, ValueError, jinja2.TemplateError) as error:
             raise TemplateProblem(f"the template can't be rendered: {error}") from None
         if len(text) > MAX_RENDERED:
@@ -147,7 +148,9 @@ def _check(tree: nodes.Template) -> None:
         if not isinstance(node, (*_NODES, nodes.Keyword)):
             name = type(node).__name__.lower()
             raise TemplateProblem(
-                f"templates can't use {name!r}", "they take names, filters, if/else and comparisons", line=line
+                f"templates can't use {name!r}",
+                "they take names, filters, if/else and comparisons",
+                line=line,
             )
 
 
@@ -170,7 +173,9 @@ def check_slots(text: str, count: int) -> tuple[list[tuple[str, str, str]], list
             hint = f"use @Image1 to @Image{count}, or add an image" if count else "give the prompt images"
             errors.append((f"@Image{number}", f"@Image{number} names no reference: there {_be(count)} {have}", hint))
         elif number == 0 and count != 1:
-            errors.append(("@Image", f"bare @Image needs exactly one reference: there {_be(count)} {have}", "number it"))
+            errors.append(
+                ("@Image", f"bare @Image needs exactly one reference: there {_be(count)} {have}", "number it")
+            )
     for number in range(1, count + 1):
         if number not in used and not (count == 1 and 0 in used):
             fact = f"reference {number} is sent but the prompt never says @Image{number}"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 
 from pipeline.errors import Problem
 from pipeline.strict_yaml import Value, key_path, mark_of
@@ -56,7 +55,11 @@ def problems(
         yield from _explain(error, whole, at)
 
 
-def _explain(error: ValidationError, root: Value, at: tuple[str | int, ...]) -> Iterator[Problem]:
+def _explain(  # one short case per keyword of the schema
+    error: Any,  # noqa: ANN401  # jsonschema's errors are loosely typed
+    root: Value,
+    at: tuple[str | int, ...],
+) -> Iterator[Problem]:
     path = (*at, *error.absolute_path)
     here = key_path(path)
     mark = mark_of(root, path)
@@ -75,7 +78,12 @@ def _explain(error: ValidationError, root: Value, at: tuple[str | int, ...]) -> 
             what = error.schema.get("properties", {}).get(key, {}).get("examples", ["…"])[0]
             yield Problem(mark, here, f"the key {key!r} is missing", f"add `{key}: {_short(what)}`")
         case "type":
-            yield Problem(mark, here, f"{_short(value)} is {_kind(value)}, not {_kinds(limit)}", _type_hint(value, limit))
+            yield Problem(
+                mark,
+                here,
+                f"{_short(value)} is {_kind(value)}, not {_kinds(limit)}",
+                _type_hint(value, limit),
+            )
         case "enum":
             yield Problem(mark, here, f"{_short(value)} is not allowed", did_you_mean(str(value), map(str, limit)))
         case "pattern":
@@ -116,7 +124,7 @@ def _kind(value: object) -> str:
         ("array", list),
         ("object", dict),
     ):
-        if isinstance(value, types):  # type: ignore[arg-type]  # a type or a tuple of types
+        if isinstance(value, types):
             return _KINDS[kind]
     return "something else"
 

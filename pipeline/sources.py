@@ -119,7 +119,11 @@ def read_products(file: str, path: Path) -> Seq:
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise _cannot(file, f"products can't be read from {path.suffix or 'this kind of file'!r}", "use .csv, .yaml or .json")
+        raise _cannot(
+            file,
+            f"products can't be read from {path.suffix or 'this kind of file'!r}",
+            "use .csv, .yaml or .json",
+        )
     value = reader(read_text(path, file), file)
     if not isinstance(value, Seq):
         raise _cannot(file, "a list of products is expected", "start each product with `- id: …`")
@@ -159,7 +163,9 @@ def _read_csv(text: str, file: str) -> Seq:
                 continue
             mark = Mark(file, rows.line_num, 1)
             if len(row) > len(header):
-                problems.append(Problem(mark, "", f"{len(row)} fields, but the header has {len(header)}", "quote commas"))
+                problems.append(
+                    Problem(mark, "", f"{len(row)} fields, but the header has {len(header)}", "quote commas")
+                )
             places = _columns(lines[rows.line_num - 1], delimiter, mark)
             products.put(_csv_product(header, row, mark, places), mark)
     except csv.Error as error:

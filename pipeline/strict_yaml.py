@@ -157,7 +157,7 @@ class _Composer:
             self.complain(self.mark(after), "a second document starts here", "keep one document per file")
         return value
 
-    def mark(self, event: yaml.Event) -> Mark:
+    def mark(self, event: Any) -> Mark:  # noqa: ANN401  # untyped events
         return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
 
     def complain(self, mark: Mark, fact: str, hint: str = "") -> None:
@@ -170,7 +170,7 @@ class _Composer:
     def node(self, event: Any, events: Iterator[Any]) -> tuple[Value, Mark]:  # noqa: ANN401  # untyped events
         mark = self.mark(event)
         if isinstance(event, yaml.AliasEvent):
-            return self.alias(event.anchor, mark), mark
+            return self.alias(str(event.anchor), mark), mark
         self.count(1, mark)
         before = self.nodes
         if event.anchor:

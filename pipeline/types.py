@@ -303,6 +303,7 @@ class RemoteImage:
 
     url: str | None = None
     data: bytes | None = None
+    proof: bool = False
     seed: int | None = None
     usd: int | None = None  # micro-dollars, where the gateway tells
 

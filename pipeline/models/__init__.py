@@ -15,7 +15,9 @@ from pipeline.types import Model, Offer, ReferenceLimits, micro_usd
 
 def model_names() -> list[str]:
     """The names of the models that come with the project."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in files(__name__).iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in files(__name__).iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_model(name: str, beside: Path | None = None) -> Model:

@@ -1,0 +1,417 @@
+"""What each command does. Heavy modules are imported where they are needed, so that the others start fast."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from pipeline.cli.show import Console, count, plan_json, plan_lines, problem_json, table
+from pipeline.errors import ManifestError, PipelineError, PlanChanged, UsageError
+from pipeline.expand import PRIVATE, Expansion, expand
+from pipeline.ledger import Ledger, open_ledger, read_ledger
+from pipeline.manifest import load
+from pipeline.models import load_model, model_names
+from pipeline.plan import Plan, Selection, make_plan
+from pipeline.types import dollars, micro_usd
+
+MISSING, BUDGET, WORK, INTERRUPTED = 3, 4, 5, 130
+
+
+def init(arguments: argparse.Namespace, console: Console) -> int:
+    """``pipeline init``."""
+    target = Path(arguments.folder)
+    if (target / "campaign.yaml").exists():
+        raise PipelineError(f"{target / 'campaign.yaml'}: is there already; choose another folder")
+    try:
+        with as_file(files("pipeline").joinpath("template")) as template:
+            shutil.copytree(template, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+    except OSError as error:
+        raise PipelineError(f"{error.filename or target}: {error.strerror or error}") from None
+    console.result(f"made {target / 'campaign.yaml'} and its assets")
+    console.note(f"next: pipeline run {target / 'campaign.yaml'}")
+    return 0
+
+
+def validate(arguments: argparse.Namespace, console: Console) -> int:
+    """``pipeline validate``."""
+    documents: list[dict[str, Any]] = []
+    for file in arguments.manifest:
+        try:
+            expansion = expand(load(file, providers=arguments.provider))
+        except ManifestError as error:
+            documents.append({"manifest": file, "ok": False, "problems": [problem_json(p) for p in error.problems]})
+            for problem in error.problems:
+                console.error(str(problem))
+            continue
+        problems = [problem_json(p) for p in expansion.warnings]
+        documents.append({"manifest": file, "ok": True, "problems": problems})
+        _warn(expansion, console)
+        if not arguments.json:
+            console.result(
+                f"{file}: {count(len(expansion.cells), 'cell')}, {count(len(expansion.pictures), 'picture')}: valid"
+            )
+    if arguments.json:
+        console.result(json.dumps(documents, indent=2, ensure_ascii=False))
+    wrong = [document for document in documents if not document["ok"]]
+    if wrong:
+        number = sum(len(document["problems"]) for document in wrong)
+        console.note(f"{count(number, 'problem')} in {count(len(wrong), 'manifest')}")
+    return 1 if wrong else 0
+
+
+def plan(arguments: argparse.Namespace, console: Console) -> int:
+    """``pipeline plan``."""
+    expansion = expand(load(arguments.manifest, providers=arguments.provider))
+    _warn(expansion, console)
+    with read_ledger(expansion.manifest.outputs.folder / PRIVATE) as ledger:
+        made = _planned(expansion, ledger, arguments)
+        if arguments.json:
+            console.result(json.dumps(plan_json(made), indent=2, ensure_ascii=False))
+        else:
+            for line in plan_lines(made, console, ledger):
+                console.result(line)
+    if arguments.output:
+        _save_plan(made, arguments)
+        console.note(f"saved: pipeline run {arguments.output} runs exactly this plan")
+    return WORK if arguments.detailed_exitcode and made.work else 0
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """``pipeline run``."""
+    saved = _saved_plan(arguments)
+    expansion = expand(load(arguments.manifest, providers=arguments.provider))
+    if saved is not None:
+        _same_inputs(saved, expansion)
+    _warn(expansion, console)
+    folder = expansion.manifest.outputs.folder
+    started = time.monotonic()
+    with open_ledger(folder / PRIVATE, expansion.manifest.campaign) as ledger:
+        before = _planned(expansion, ledger, arguments, saved)
+        code, document = _carry_out(before, ledger, arguments, console)
+        after = make_plan(expansion, ledger, selection=_selection(arguments))
+        sheet = _publish(after, ledger, stopped=code == BUDGET)
+        missing = sum(step.selected and step.action != "done" for step in after.steps)
+        if code == 0 and missing and (arguments.limit is None or after.counted("failed") or after.counted("uncertain")):
+            code = MISSING
+        money = ledger.money()
+    document |= {
+        "campaign": expansion.manifest.campaign,
+        "exit_code": code,
+        "cells": len(after.steps),
+        "done": sum(step.action == "done" for step in after.steps),
+        "missing": missing,
+        "spent_usd": money.spent / 1e6,
+        "seconds": round(time.monotonic() - started, 3),
+        "sheet": str(sheet),
+    }
+    if arguments.json:
+        console.result(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        _say_end(document, console)
+    return code
+
+
+def _carry_out(
+    plan: Plan, ledger: Ledger, arguments: argparse.Namespace, console: Console
+) -> tuple[int, dict[str, Any]]:
+    """Do the plan's work; the exit code so far, and the facts of it."""
+    document: dict[str, Any] = {"made": 0, "rebuilt": 0, "failed": 0, "uncertain": 0, "usd": 0.0}
+    if not plan.work:
+        return 0, document
+    from pipeline.cli.progress import Progress  # the engine and its HTTP client are slow to import
+    from pipeline.executors import default_workers, open_executor
+    from pipeline.run import carry_out
+
+    pictures = sum(len(request.pictures) for request in plan.requests)
+    console.note(
+        f"{count(pictures, 'picture')} to make ({dollars(plan.usd)}), {count(plan.counted('rebuild'), 'file')} to rebuild"
+    )
+    budget = None if arguments.budget is None else micro_usd(arguments.budget)
+    workers = arguments.workers or default_workers()
+    with open_executor(arguments.executor, workers) as executor, Progress(console, pictures) as progress:
+        report = carry_out(
+            plan, ledger, executor, budget=budget, events=progress.event, interrupted=progress.interrupted
+        )
+    outcome = report.outcome
+    document |= {
+        "made": outcome.made,
+        "rebuilt": report.rebuilt,
+        "failed": outcome.failed,
+        "uncertain": outcome.uncertain,
+        "usd": outcome.usd / 1e6,
+    }
+    if report.lost:
+        console.warn(f"{count(report.lost, 'kept original')} lost or damaged: run again to make the picture anew")
+    return {None: 0, "budget": BUDGET, "interrupted": INTERRUPTED}[outcome.stopped], document
+
+
+def _say_end(document: dict[str, Any], console: Console) -> None:
+    parts = [f"{document['done']:,} of {count(document['cells'], 'cell')} done"]
+    if not document["made"] and not document["rebuilt"] and not document["missing"]:
+        parts.append("nothing to do")
+    if document["made"]:
+        parts.append(f"{count(document['made'], 'picture')} made")
+    if document["rebuilt"]:
+        parts.append(f"{count(document['rebuilt'], 'file')} rebuilt")
+    if document["failed"]:
+        parts.append(console.style(f"{document['failed']} failed", "red"))
+    if document["uncertain"]:
+        parts.append(console.style(f"{document['uncertain']} uncertain", "yellow"))
+    parts += [f"{dollars(micro_usd(document['usd']))} this run", f"{document['seconds']:.1f} s"]
+    console.note(" · ".join(parts))
+    if document["exit_code"] == BUDGET:
+        console.warn("stopped by the budget: raise it and run again to continue")
+    if document["exit_code"] == INTERRUPTED:
+        console.warn("interrupted: run again to continue; nothing is paid twice")
+    console.result(f"contact sheet: {document['sheet']}")
+
+
+def status(arguments: argparse.Namespace, console: Console) -> int:
+    """``pipeline status``."""
+    expansion = expand(load(arguments.manifest, providers=arguments.provider))
+    with read_ledger(expansion.manifest.outputs.folder / PRIVATE) as ledger:
+        now = make_plan(expansion, ledger)
+        requests = list(ledger.requests("state IN ('intent', 'accepted', 'uncertain')")) if ledger else []
+    money = now.snapshot.money
+    document: dict[str, Any] = {
+        "campaign": expansion.manifest.campaign,
+        "folder": str(expansion.manifest.outputs.folder),
+        "cells": len(now.steps),
+        "pictures": len(expansion.pictures),
+        **{action: now.counted(action) for action in ("done", "rebuild", "make", "failed", "uncertain")},
+        "spent_usd": money.spent / 1e6,
+        "reserved_usd": money.reserved / 1e6,
+        "uncertain_usd": money.uncertain / 1e6,
+        "open_requests": [{"id": r.id, "label": r.label, "provider": r.provider, "state": r.state} for r in requests],
+    }
+    if arguments.json:
+        console.result(json.dumps(document, indent=2, ensure_ascii=False))
+        return 0
+    rows = [
+        (
+            "campaign",
+            f"{document['campaign']} ({count(document['cells'], 'cell')}, {count(document['pictures'], 'picture')})",
+        ),
+        ("folder", document["folder"]),
+        *((action, count(document[action], "cell")) for action in ("done", "rebuild", "make", "failed", "uncertain")),
+        ("spent", dollars(money.spent)),
+        ("reserved", f"{dollars(money.reserved)} in flight, {dollars(money.uncertain)} uncertain"),
+    ]
+    for line in table(rows):
+        console.result(line)
+    for row in requests:
+        console.result(f"  {row.state}: {row.label} at {row.provider}, request {row.id}, {dollars(row.reserved)}")
+    return 0
+
+
+def report(arguments: argparse.Namespace, console: Console) -> int:
+    """``pipeline report``."""
+    expansion = expand(load(arguments.manifest, providers=arguments.provider))
+    private = expansion.manifest.outputs.folder / PRIVATE
+    with read_ledger(private) as ledger:
+        if ledger is None:
+            raise PipelineError(f"{arguments.manifest}: this campaign was never run; `pipeline run` it first")
+        from pipeline.publish import Publisher
+
+        sheet = Publisher(make_plan(expansion, ledger), ledger).write_sheet(arguments.output)
+    console.result(f"contact sheet: {sheet}")
+    return 0
+
+
+def models(arguments: argparse.Namespace, console: Console) -> int:
+    """``pipeline models``."""
+    found = [load_model(name) for name in model_names()]
+    if arguments.json:
+        documents = [
+            {
+                "name": model.name,
+                "title": model.title,
+                "sizes": {r: {ratio: list(size) for ratio, size in sizes.items()} for r, sizes in model.sizes.items()},
+                "reference": {
+                    "formats": list(model.reference.formats),
+                    "max_bytes": model.reference.max_bytes,
+                    "min_side": model.reference.min_side,
+                    "max_ratio": model.reference.max_ratio,
+                },
+                "gateways": list(model.offers),
+            }
+            for model in found
+        ]
+        console.result(json.dumps(documents, indent=2))
+        return 0
+    for model in found:
+        console.result(console.style(f"{model.name}  {model.title}", "bold"))
+        ratios = list(next(iter(model.sizes.values())))
+        rows = [("", *ratios)]
+        rows += [(name, *("×".join(map(str, sizes[ratio])) for ratio in ratios)) for name, sizes in model.sizes.items()]
+        for line in table(rows):
+            console.result(f"  {line}")
+        limits = model.reference
+        console.result(
+            f"  references: {', '.join(limits.formats)}, up to {limits.max_bytes / 1e6:g} MB, sides of {limits.min_side} pixels "
+            f"or more, up to 1:{limits.max_ratio:g}"
+        )
+        console.result(f"  offered by: {', '.join(model.offers)} (see `pipeline providers`)")
+    return 0
+
+
+def providers(arguments: argparse.Namespace, console: Console) -> int:
+    """``pipeline providers``."""
+    from pipeline.gateways import DIALECTS
+
+    offers = [(model.name, offer) for model in map(load_model, model_names()) for offer in model.offers.values()]
+    if arguments.json:
+        documents = [
+            {
+                "provider": offer.gateway,
+                "model": name,
+                "model_id": offer.id,
+                "usd": offer.usd / 1e6,
+                "callable": offer.gateway in DIALECTS,
+                "prompt": list(offer.prompt),
+                "references": list(offer.references),
+                "resolution": list(offer.resolution),
+                "aspect_ratio": list(offer.aspect_ratio),
+                "format": list(offer.format),
+                "count": offer.count,
+                "concurrency": offer.concurrency,
+                "source": offer.source,
+            }
+            for name, offer in offers
+        ]
+        console.result(json.dumps(documents, indent=2))
+        return 0
+    rows = [("provider", "model", "price", "prompt", "references", "auto", "per request", "at once", "")]
+    rows += [
+        (
+            offer.gateway,
+            name,
+            dollars(offer.usd) if offer.usd else "free",
+            f"{offer.prompt[0]}–{offer.prompt[1]:,}",
+            f"{offer.references[0]}–{offer.references[1]}",
+            "yes" if "auto" in offer.aspect_ratio else "no",
+            str(offer.count),
+            str(offer.concurrency),
+            "" if offer.gateway in DIALECTS else "plans and prices only, in this version",
+        )
+        for name, offer in offers
+    ]
+    lines = list(table(rows))
+    console.result(console.style(lines[0], "dim"))
+    for line in lines[1:]:
+        console.result(line)
+    if console.verbose:
+        for _, offer in offers:
+            console.result(f"{offer.gateway}: {offer.source}")
+    return 0
+
+
+# ── what the commands share ─────────────────────────────────────────────────────────────────────
+
+
+def _warn(expansion: Expansion, console: Console) -> None:
+    for problem in expansion.warnings:
+        console.warn(str(problem))
+
+
+def _selection(arguments: argparse.Namespace) -> Selection:
+    return Selection(
+        tuple(arguments.only or ()),
+        tuple(arguments.exclude or ()),
+        tuple(arguments.tag or ()),
+        arguments.limit,
+    )
+
+
+def _planned(
+    expansion: Expansion,
+    ledger: Ledger | None,
+    arguments: argparse.Namespace,
+    saved: dict[str, Any] | None = None,
+) -> Plan:
+    made = make_plan(
+        expansion,
+        ledger,
+        selection=_selection(arguments),
+        retake=tuple(arguments.retake or ()),
+        retry_failed=arguments.retry_failed,
+        only_keys=frozenset(saved["pictures"]) if saved else None,
+    )
+    nothing = not any(step.selected for step in made.steps)
+    if nothing and (arguments.only or arguments.exclude or arguments.tag):
+        raise UsageError("the selection matches no cell; `pipeline plan -v` lists the labels")
+    if arguments.retake and not any(take > 1 for take in made.takes.values()) and not saved:
+        raise UsageError("--retake matches no picture that is made already")
+    return made
+
+
+def _publish(plan: Plan, ledger: Ledger, *, stopped: bool) -> Path:
+    from pipeline.publish import Publisher
+
+    return Publisher(plan, ledger, stopped=stopped).publish()
+
+
+_PLAN_FORMAT = "campaign-pipeline plan 1"
+
+
+def _save_plan(plan: Plan, arguments: argparse.Namespace) -> None:
+    target = Path(arguments.output)
+    document = {
+        "plan": _PLAN_FORMAT,
+        "manifest": str(Path(arguments.manifest).absolute()),
+        "providers": arguments.provider,
+        "only": arguments.only,
+        "exclude": arguments.exclude,
+        "tag": arguments.tag,
+        "limit": arguments.limit,
+        "retake": arguments.retake,
+        "retry_failed": arguments.retry_failed,
+        "fingerprint": plan.expansion.fingerprint(),
+        "cells": {cell.label: cell.picture.key for cell in plan.expansion.cells},
+        "pictures": sorted(plan.takes),
+        "usd": plan.usd / 1e6,
+    }
+    try:
+        target.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    except OSError as error:
+        raise PipelineError(f"{target}: can't be written: {error.strerror}") from None
+
+
+def _saved_plan(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """The saved plan that the command line names, its options put in force; None for a manifest."""
+    if not arguments.manifest.endswith(".json"):
+        return None
+    try:
+        saved = json.loads(Path(arguments.manifest).read_text("utf-8"))
+        known = isinstance(saved, dict) and saved.get("plan") == _PLAN_FORMAT
+    except OSError as error:
+        raise PipelineError(f"{arguments.manifest}: can't be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        known = False
+    if not known:
+        raise PipelineError(
+            f"{arguments.manifest}: is no saved plan; make one with `pipeline plan M -o {arguments.manifest}`"
+        )
+    given = [name for name in ("provider", "only", "exclude", "tag", "retake") if getattr(arguments, name)]
+    if given or arguments.limit is not None or arguments.retry_failed:
+        raise UsageError("a saved plan is run as it is: give the selection to `pipeline plan` instead")
+    arguments.manifest, arguments.provider = saved["manifest"], saved["providers"]
+    for name in ("only", "exclude", "tag", "limit", "retake", "retry_failed"):
+        setattr(arguments, name, saved[name])
+    result: dict[str, Any] = saved
+    return result
+
+
+def _same_inputs(saved: dict[str, Any], expansion: Expansion) -> None:
+    if saved["fingerprint"] == expansion.fingerprint():
+        return
+    before: dict[str, str] = saved["cells"]
+    now = {cell.label: cell.picture.key for cell in expansion.cells}
+    changed = [label for label in {**before, **now} if before.get(label) != now.get(label)]
+    example = f"{len(changed):,} of its cells, such as {changed[0]}" if changed else "its output paths"
+    raise PlanChanged(f"the inputs changed since the plan was saved: {example}; plan again")

@@ -1,0 +1,232 @@
+"""The command line: every command with its help and examples."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pipeline import __version__
+from pipeline.cli import commands
+
+_EXIT_CODES = """\
+exit codes:
+  0  all done          3  finished, but some pictures failed or are missing
+  1  error             4  stopped by the budget
+  2  bad command line  5  plan --detailed-exitcode found work      130  interrupted
+"""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Read a command line; ends the process with 2 (or 0 for help) as argparse does."""
+    parser = argparse.ArgumentParser(
+        "pipeline",
+        description="One YAML manifest becomes finished, checked pictures and a contact sheet.",
+        epilog=f"""\
+start here:
+  pipeline init my-campaign
+  pipeline run my-campaign/campaign.yaml
+
+{_EXIT_CODES}""",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"campaign-pipeline {__version__}")
+    _common(parser, defaults=True)
+    commands_ = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_init, _validate, _plan, _run, _status, _report, _models, _providers):
+        add(commands_)
+    return parser.parse_args(argv)
+
+
+def _common(parser: argparse.ArgumentParser, *, defaults: bool = False) -> None:
+    def default(value: Any) -> Any:  # noqa: ANN401  # argparse's own
+        return value if defaults else argparse.SUPPRESS
+
+    parser.add_argument("-C", metavar="DIR", dest="directory", default=default(None), help="work in this folder")
+    parser.add_argument("-q", "--quiet", action="store_true", default=default(False), help="print results only")
+    parser.add_argument("-v", "--verbose", action="store_true", default=default(False), help="print more detail")
+
+
+def _command(
+    commands_: Any,  # noqa: ANN401  # argparse's own type is private
+    name: str,
+    run: Callable[..., int],
+    summary: str,
+    examples: str,
+    description: str = "",
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands_.add_parser(
+        name,
+        help=summary,
+        description=(description or summary[0].upper() + summary[1:] + "."),
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples.strip().splitlines()),
+        formatter_class=_Formatter,
+    )
+    _common(parser)
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+
+
+def _manifest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("manifest", help="the manifest, a .yaml file")
+    _provider(parser)
+
+
+def _provider(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--provider",
+        action="append",
+        metavar="NAME",
+        help="use this provider instead of the manifest's (again for a pool); `local` makes free proofs",
+    )
+
+
+def _selection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("selection")
+    glob = "GLOB"
+    group.add_argument("--only", action="append", metavar=glob, help="only cells whose label, or its start, matches")
+    group.add_argument("--exclude", action="append", metavar=glob, help="leave these cells out")
+    group.add_argument("--tag", action="append", metavar="TAG", help="only products with this tag")
+    group.add_argument("--limit", type=_count, metavar="N", help="make at most N pictures")
+    group.add_argument(
+        "--retake",
+        action="append",
+        metavar=glob,
+        help="make these pictures once more, on purpose; keeps the old take",
+    )
+    group.add_argument("--retry-failed", action="store_true", help="also ask again for what a gateway refused")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+_count.__name__ = "number"  # argparse says "invalid number value"
+
+
+def _init(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "init",
+        commands.init,
+        "make a small working manifest with assets",
+        "pipeline init\npipeline init my-campaign && pipeline run my-campaign/campaign.yaml",
+    )
+    parser.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where (default: here)")
+
+
+def _validate(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "validate",
+        commands.validate,
+        "find every mistake in manifests, offline",
+        "pipeline validate campaign.yaml\npipeline validate manifests/*.yaml --json",
+        "Find every mistake in manifests, all at once, offline and without a key. Each is one line:\n"
+        "file:line:column: key path: what is wrong; the next step.",
+    )
+    parser.add_argument("manifest", nargs="+", help="manifests, .yaml files")
+    _provider(parser)
+    _json(parser)
+
+
+def _plan(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "plan",
+        commands.plan,
+        "show what would be made, why, and for how much",
+        "pipeline plan campaign.yaml\n"
+        "pipeline plan campaign.yaml -v              # every cell with its reason\n"
+        "pipeline plan campaign.yaml --provider fal  # what it would cost at fal\n"
+        "pipeline plan campaign.yaml -o plan.json && pipeline run plan.json",
+    )
+    _manifest(parser)
+    _selection(parser)
+    parser.add_argument("-o", dest="output", metavar="FILE", help="save the plan; `pipeline run FILE` runs exactly it")
+    parser.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there is work to do")
+    _json(parser)
+
+
+def _run(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "run",
+        commands.run,
+        "make what is owed, then write the contact sheet",
+        "pipeline run campaign.yaml\n"
+        "pipeline run campaign.yaml --only 'enamel-blue/*' --limit 4\n"
+        "pipeline run campaign.yaml --provider local # free proofs of a paid campaign\n"
+        "pipeline run campaign.yaml --retake 'enamel-blue/table/*'\n"
+        "pipeline run plan.json                      # exactly a saved plan",
+        "Make what is owed and write files, sidecars, results.jsonl and report.html into the output\n"
+        "folder. Run it again after an interrupt, a crash or an edit: nothing is made or paid twice.\n"
+        "Ctrl-C once leaves cleanly, twice at once.",
+    )
+    parser.add_argument("manifest", help="the manifest, or a plan saved with `pipeline plan -o`")
+    _provider(parser)
+    _selection(parser)
+    parser.add_argument("--budget", type=float, metavar="USD", help="spend at most this in this run")
+    parser.add_argument(
+        "--executor", default="threads", metavar="NAME", help="threads (default), processes, or a plug-in's"
+    )
+    parser.add_argument("--workers", type=_count, metavar="N", help="pictures in work at once (default: processors)")
+    _json(parser)
+
+
+def _status(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "status",
+        commands.status,
+        "show how far a campaign is, and what it has cost",
+        "pipeline status campaign.yaml\npipeline status campaign.yaml --json",
+    )
+    _manifest(parser)
+    _json(parser)
+
+
+def _report(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "report",
+        commands.report,
+        "rebuild the contact sheet from the ledger",
+        "pipeline report campaign.yaml\npipeline report campaign.yaml -o for-the-client.html",
+    )
+    _manifest(parser)
+    parser.add_argument("-o", dest="output", metavar="FILE", help="write the sheet here instead")
+
+
+def _models(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "models",
+        commands.models,
+        "list the models, their limits and prices",
+        "pipeline models\npipeline models --json",
+    )
+    _json(parser)
+
+
+def _providers(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "providers",
+        commands.providers,
+        "list the gateways, what they offer and for how much",
+        "pipeline providers\npipeline providers --json",
+    )
+    _json(parser)

@@ -1,0 +1,88 @@
+"""Progress of a run: a bar where a terminal is there, plain lines where not, nothing with ``-q``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+from pipeline.cli.show import Console, count
+from pipeline.engine import Event
+from pipeline.types import dollars
+
+_LINE_EVERY = 2.0
+"""Seconds between plain lines, so that a log of 4,000 pictures stays readable."""
+
+
+class Progress:
+    """Pictures done and failed, what they cost, and the time left."""
+
+    def __init__(self, console: Console, pictures: int) -> None:
+        self.console = console
+        self.total = pictures
+        self.done = self.failed = self.usd = 0
+        self.bar: tqdm[Any] | None = None
+        self._said = time.monotonic()
+        if not console.quiet and sys.stderr.isatty() and pictures:
+            self.bar = tqdm(
+                total=pictures,
+                unit="picture",
+                file=sys.stderr,
+                dynamic_ncols=True,
+                bar_format="{desc}{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {postfix} {remaining} left",
+            )
+
+    def __enter__(self) -> Progress:
+        """Nothing to do."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def event(self, event: Event) -> None:
+        """Take note of something that happened."""
+        if event.kind == "made":
+            self.done += event.pictures
+            self.usd += event.usd
+        elif event.kind == "failed":
+            self.failed += event.pictures
+            self.say(self.console.style(f"failed: {event.label}: {event.text}", "red", sys.stderr))
+        elif event.kind == "uncertain":
+            self.say(f"uncertain: {event.label}: {event.text}; perhaps paid, not asked again by itself")
+        elif event.kind == "lane":
+            self.say(f"provider {event.label} stopped: {event.text}")
+        elif event.text:
+            self.say(f"waiting: {event.label}: {event.text}")
+        self.show(event)
+
+    def interrupted(self) -> None:
+        """The user wants to leave."""
+        self.say("stopping: no new requests; what is under way is recorded (Ctrl-C again leaves at once)")
+
+    def say(self, text: str) -> None:
+        """One line that stays, above the bar."""
+        if self.bar is not None:
+            tqdm.write(text, file=sys.stderr)
+        else:
+            self.console.note(text)
+
+    def show(self, event: Event) -> None:
+        failed = f"· {self.failed} failed " if self.failed else ""
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"{failed}· {dollars(self.usd)} ·", refresh=False)
+            self.bar.update(self.done + self.failed - self.bar.n)
+            return
+        now = time.monotonic()
+        finished = self.done + self.failed >= self.total
+        if event.kind == "made" and (finished or now - self._said >= _LINE_EVERY):
+            self._said = now
+            self.console.note(
+                f"{self.done:,} of {count(self.total, 'picture')} {failed}· {dollars(self.usd)} · {event.label}"
+            )

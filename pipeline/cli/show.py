@@ -1,0 +1,229 @@
+"""How things look on a terminal: colours, tables, plans and reasons."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TextIO
+
+from pipeline.errors import Problem
+from pipeline.ledger import Ledger
+from pipeline.plan import Plan, Step
+from pipeline.types import Json, dollars
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+class Console:
+    """Results go to standard output, everything else to standard error; colours only where they are wanted."""
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self.quiet = quiet
+        self.verbose = verbose
+
+    def result(self, text: str = "") -> None:
+        """What was asked for."""
+        print(text)
+
+    def note(self, text: str) -> None:
+        """What is good to know; silent with ``-q``."""
+        if not self.quiet:
+            print(text, file=sys.stderr)
+
+    def warn(self, text: str) -> None:
+        """What may be a mistake; silent with ``-q``."""
+        if not self.quiet:
+            print(self.style(text, "yellow", sys.stderr), file=sys.stderr)
+
+    def error(self, text: str) -> None:
+        """What is wrong."""
+        print(self.style(text, "red", sys.stderr), file=sys.stderr)
+
+    def style(self, text: str, style: str, stream: TextIO | None = None) -> str:
+        """The text in a style, where the stream is a terminal and NO_COLOR is not set (https://no-color.org)."""
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not (stream or sys.stdout).isatty():
+            return text
+        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+
+
+def problem_json(problem: Problem) -> dict[str, Json]:
+    """A problem for scripts."""
+    mark = problem.mark
+    return {
+        "file": mark.file if mark else None,
+        "line": mark.line if mark else None,
+        "column": mark.column if mark else None,
+        "path": problem.path,
+        "fact": problem.fact,
+        "hint": problem.hint,
+        "warning": problem.warning,
+    }
+
+
+def count(number: int, word: str) -> str:
+    """``1 cell``, ``12 cells``."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> Iterator[str]:
+    """Rows in aligned columns; those listed in ``right`` are flush right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    aligned = set(right)
+    for row in rows:
+        cells = (c.rjust(w) if i in aligned else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        yield "  ".join(cells).rstrip()
+
+
+def plan_lines(plan: Plan, console: Console, ledger: Ledger | None) -> Iterator[str]:
+    """A plan for people: totals, the price, per product; with ``-v`` every cell with its reason."""
+    if console.verbose:
+        yield from _cell_lines(plan, console, ledger)
+        yield ""
+    yield from _product_table(plan, console)
+    yield ""
+    yield from _summary(plan, console)
+
+
+def _product_table(plan: Plan, console: Console) -> Iterator[str]:
+    price = _prices(plan)
+    rows = [("product", "cells", "pictures", "done", "to make", "to rebuild", "price")]
+    groups: dict[str, list[Step]] = {}
+    for step in plan.steps:
+        if step.selected:
+            groups.setdefault(step.cell.place.product.id, []).append(step)
+    for product, steps in groups.items():
+        owed = {step.cell.picture.key for step in steps if step.action == "make"}
+        rows.append(
+            (
+                product,
+                f"{len(steps):,}",
+                f"{len({step.cell.picture.key for step in steps}):,}",
+                f"{sum(step.action == 'done' for step in steps):,}",
+                f"{len(owed):,}",
+                f"{sum(step.action == 'rebuild' for step in steps):,}",
+                dollars(sum(price.get(key, 0) for key in owed)),
+            )
+        )
+    shown = rows if len(rows) <= 31 or console.verbose else rows[:31]
+    lines = list(table(shown, right=range(1, 7)))
+    yield console.style(lines[0], "dim")
+    yield from lines[1:]
+    if len(shown) < len(rows):
+        yield console.style(f"… and {len(rows) - len(shown):,} more products (-v shows all)", "dim")
+
+
+def _prices(plan: Plan) -> dict[str, int]:
+    return {
+        picture.key: request.usd // len(request.pictures) for request in plan.requests for picture in request.pictures
+    }
+
+
+def _summary(plan: Plan, console: Console) -> Iterator[str]:
+    selected = [step for step in plan.steps if step.selected]
+    making = [step for step in selected if step.action == "make"]
+    owed = {step.cell.picture.key for step in making}
+    done = {step.cell.picture.key for step in selected if step.action in ("done", "rebuild")}
+    unit = plan.manifest.providers[0].usd
+    names = ", ".join(provider.name for provider in plan.manifest.providers)
+    yield (
+        f"{count(len(selected), 'cell')} from {count(len({s.cell.picture.key for s in selected}), 'picture')}"
+        f" · {names}{' (proofs)' if plan.manifest.proof else ''}"
+        + (
+            f" · {count(len(plan.steps) - len(selected), 'cell')} not selected"
+            if len(plan.steps) > len(selected)
+            else ""
+        )
+    )
+    reasons = Counter(_kind(step.reason) for step in making)
+    why = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
+    yield (
+        console.style(f"{count(len(owed), 'picture')} to make", "bold")
+        + f" in {count(len(plan.requests), 'request')}"
+        + (f" (cells: {why})" if making else "")
+    )
+    rebuild = plan.counted("rebuild")
+    if rebuild:
+        kinds = Counter(_kind(step.reason) for step in selected if step.action == "rebuild")
+        yield f"{count(rebuild, 'file')} to rebuild, free ({', '.join(f'{n:,} {r}' for r, n in kinds.most_common())})"
+    for action, text in (
+        ("failed", "refused before: not asked again without --retry-failed"),
+        ("uncertain", "uncertain: perhaps paid, answer lost; not asked again by itself"),
+    ):
+        number = sum(step.action == action for step in selected)
+        if number:
+            yield console.style(f"{count(number, 'cell')} {text}", "yellow")
+    shared = (len(making) - len(owed)) * unit
+    yield console.style(f"price now {dollars(plan.usd)}", "bold") + (
+        f" · saved {dollars(shared)} by shared formats, {dollars(len(done) * unit)} by what is done"
+        if unit
+        else " (proofs are free)"
+    )
+    if not plan.work:
+        yield console.style("nothing to do", "green")
+
+
+def _kind(reason: str) -> str:
+    return reason.partition(":")[0]
+
+
+def _cell_lines(plan: Plan, console: Console, ledger: Ledger | None) -> Iterator[str]:
+    shown: set[str] = set()
+    for step in plan.steps:
+        if not step.selected:
+            continue
+        style = {"done": "dim", "make": "bold", "rebuild": "cyan", "failed": "red", "uncertain": "yellow"}[step.action]
+        reason = f"  {step.reason}" if step.reason else ""
+        yield console.style(f"{step.action:9} {step.cell.label}", style) + reason
+        if "prompt changed" in step.reason and ledger is not None:
+            before = ledger.cell_spec(step.cell.label) or ""
+            if f"{before}{step.cell.picture.spec.prompt}" in shown:
+                continue
+            shown.add(f"{before}{step.cell.picture.spec.prompt}")
+            old = str((ledger.described(before) or {}).get("prompt", ""))
+            yield from (f"          {line}" for line in prompt_diff(old, step.cell.picture.spec.prompt, console))
+
+
+def prompt_diff(old: str, new: str, console: Console) -> Iterator[str]:
+    """Old → new, word by word: ``- …`` and ``+ …`` lines with a few words around each change."""
+    before, after = old.split(), new.split()
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag == "equal":
+            continue
+        lead, tail = " ".join(before[max(0, i1 - 3) : i1]), " ".join(before[i2 : i2 + 3])
+        for sign, words, style in (("-", before[i1:i2], "red"), ("+", after[j1:j2], "green")):
+            if words:
+                middle = console.style(" ".join(words), style)
+                yield f"{console.style(sign, style)} … {lead} {middle} {tail} …".replace("  ", " ")
+
+
+def plan_json(plan: Plan) -> dict[str, Json]:
+    """A plan for scripts."""
+    owed = {step.cell.picture.key for step in plan.steps if step.selected and step.action == "make"}
+    return {
+        "campaign": plan.manifest.campaign,
+        "manifest": plan.manifest.file,
+        "providers": [provider.name for provider in plan.manifest.providers],
+        "cells": sum(step.selected for step in plan.steps),
+        "pictures": len({step.cell.picture.key for step in plan.steps if step.selected}),
+        "to_make": len(owed),
+        "requests": len(plan.requests),
+        "to_rebuild": plan.counted("rebuild"),
+        "done": plan.counted("done"),
+        "failed": plan.counted("failed"),
+        "uncertain": plan.counted("uncertain"),
+        "usd": plan.usd / 1e6,
+        "steps": [
+            {
+                "label": step.cell.label,
+                "key": step.cell.picture.key,
+                "path": step.cell.file,
+                "action": step.action,
+                "reason": step.reason,
+            }
+            for step in plan.steps
+            if step.selected
+        ],
+    }

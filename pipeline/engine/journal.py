@@ -1,0 +1,53 @@
+"""Group commit: many tasks write to the ledger, one transaction at a time, and each knows when it is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import anyio
+import anyio.to_thread
+
+from pipeline.errors import LedgerError
+from pipeline.ledger import Ledger
+
+Write: TypeAlias = Callable[[Ledger], None]
+
+
+class Journal:
+    """The one writer of a run. When the ledger can't be written, every waiting and later write fails:
+    nothing is submitted that could not be recorded.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._waiting: list[tuple[tuple[Write, ...], anyio.Event]] = []
+        self._broken: LedgerError | None = None
+        self._lock = anyio.Lock()
+
+    async def write(self, *steps: Write) -> None:
+        """Carry out the steps together; returns when they are durable.
+
+        Raises:
+            LedgerError: when they could not be written.
+        """
+        durable = anyio.Event()
+        self._waiting.append((steps, durable))
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                if not durable.is_set():
+                    await self._commit()
+        if self._broken is not None:
+            raise self._broken
+
+    async def _commit(self) -> None:
+        """Everything that waits, in one transaction."""
+        group, self._waiting = self._waiting, []
+        if self._broken is None:
+            try:
+                steps = [step for part, _ in group for step in part]
+                await anyio.to_thread.run_sync(self._ledger.commit, steps)
+            except LedgerError as error:
+                self._broken = error
+        for _, durable in group:
+            durable.set()

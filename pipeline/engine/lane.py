@@ -1,0 +1,112 @@
+"""A lane: the requests that share one account's limits, and how they share them.
+
+exchange = retry( pace( slot( send ) ) ): a slot is free during a back-off, a 429 slows the whole lane, and the
+number of slots goes up slowly and down fast within the provider's limit.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+import anyio
+
+from pipeline.engine.wire import Wire
+from pipeline.errors import LostAnswer, TryLater
+from pipeline.types import Answer, Call, Provider
+
+MAX_WAIT = 120.0
+"""Seconds that a Retry-After may hold a lane; a longer one is taken as this."""
+TRIES = 6
+
+T = TypeVar("T")
+
+
+class Lane(Generic[T]):
+    """One provider's queue of orders, connections and pace. ``stopped`` says why it can't be used any more."""
+
+    def __init__(self, provider: Provider, wire: Wire) -> None:
+        self.provider = provider
+        self.wire = wire
+        self.queue: deque[T] = deque()
+        self.stopped: str | None = None
+        self._limit = float(provider.concurrency)
+        self._slots = anyio.CapacityLimiter(provider.concurrency)
+        self._not_before = 0.0
+
+    async def exchange(self, call: Call) -> Answer:
+        """Send a call until it is answered by something other than "not now".
+
+        Raises:
+            TryLater: when it still isn't accepted after several tries; nothing was paid.
+            LostAnswer: for a paid call whose fate is unknown.
+            LaneStopped: when the address is wrong.
+        """
+        for wait in backoff(TRIES):
+            await self._pace()
+            after: float | None = None
+            async with self._slots:
+                try:
+                    answer = await self.wire.send(call)
+                except TryLater as error:
+                    reason = str(error)
+                except LostAnswer as error:
+                    if call.paid:
+                        raise
+                    reason = str(error)
+                else:
+                    after = retry_after(answer.headers)
+                    if not _not_now(answer, after):
+                        if answer.status < 500:
+                            self._quicken()
+                            return answer
+                        if call.paid:
+                            raise LostAnswer(f"the gateway answered {answer.status}")
+                    else:
+                        self._slow(wait if after is None else after)
+                    reason = f"the gateway answered {answer.status}"
+            await anyio.sleep(wait if after is None else after)
+        raise TryLater(reason)
+
+    async def _pace(self) -> None:
+        while (wait := self._not_before - time.monotonic()) > 0:
+            await anyio.sleep(wait)
+
+    def _slow(self, seconds: float) -> None:
+        self._not_before = max(self._not_before, time.monotonic() + seconds)
+        self._limit = max(1.0, self._limit / 2)
+        self._slots.total_tokens = int(self._limit)
+
+    def _quicken(self) -> None:
+        self._limit = min(float(self.provider.concurrency), self._limit + 1 / self._limit)
+        self._slots.total_tokens = int(self._limit)
+
+
+def _not_now(answer: Answer, after: float | None) -> bool:
+    """Not accepted, to be tried again: 429, or 503 that says when."""
+    return answer.status == 429 or (answer.status == 503 and after is not None)
+
+
+def backoff(tries: int) -> Iterator[float]:
+    """Seconds to wait after each try: doubling from half a second, at most 30, with a spread of a half."""
+    for number in range(tries):
+        yield min(30.0, 0.5 * 2**number) * random.uniform(0.75, 1.25)  # noqa: S311  # a spread, no secret
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a ``Retry-After`` header (a number or a date, RFC 9110 §10.2.3), capped; None without a sane one."""
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), MAX_WAIT) if seconds == seconds else None  # NaN

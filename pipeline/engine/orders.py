@@ -1,0 +1,73 @@
+"""What goes into the engine and what comes out: orders, events, the outcome."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from pipeline.media import PictureJob
+from pipeline.types import Answer, Picture, Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request to be carried out, with everything the engine needs and nothing it must look up.
+
+    ``jobs`` and ``cells`` run parallel to ``pictures``: what to do with each image, and (label, path, encoding) of
+    each file that comes of it, paths relative to ``folder``. ``state`` is new, or that of the open request continued.
+    """
+
+    id: str
+    spec: Spec
+    pictures: tuple[Picture, ...]
+    take: int
+    label: str
+    providers: tuple[str, ...]
+    jobs: tuple[PictureJob, ...]
+    cells: tuple[tuple[tuple[str, str, str], ...], ...]
+    slots: tuple[int, ...]  # which image of the request is which picture's: a resumed one may want only some
+    count: int
+    state: Literal["new", "intent", "accepted"] = "new"
+    reserved: int = 0
+    receipts: tuple[Answer, ...] = ()
+
+    def anew(self) -> Order:
+        """The same pictures as a new request, after one that certainly cost nothing."""
+        return replace(self, id=str(uuid.uuid4()), state="new", receipts=(), reserved=0)
+
+    def only(self, index: int) -> Order:
+        """The order, as if for one of its pictures alone."""
+        return replace(self, pictures=(self.pictures[index],), label=self.label_of(index))
+
+    def label_of(self, index: int) -> str:
+        """The label of a picture's first cell."""
+        cells = self.cells[index]
+        return cells[0][0] if cells else self.label
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to an order, for whoever shows progress. ``usd`` in micro-dollars."""
+
+    kind: Literal["made", "failed", "uncertain", "pending", "lane"]
+    label: str
+    text: str = ""
+    usd: int = 0
+    pictures: int = 1
+
+
+Stop: TypeAlias = Literal["interrupted", "budget"]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run ended: pictures by fate, money in micro-dollars, and why it stopped early, if it did."""
+
+    made: int = 0
+    failed: int = 0
+    uncertain: int = 0
+    pending: int = 0
+    usd: int = 0
+    stopped: Stop | None = None
+    lanes: dict[str, str] = field(default_factory=dict)  # provider → why it stopped

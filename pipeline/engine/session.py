@@ -1,0 +1,84 @@
+"""What all orders of one run share: the journal, the executor, the budget, and how the run is going."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import anyio
+
+from pipeline.engine.journal import Journal
+from pipeline.engine.orders import Event, Order, Outcome
+from pipeline.ledger import Ledger
+
+
+@dataclass(slots=True)
+class Budget:
+    """The hard cap of a run: reserved before a submit, settled after. Micro-dollars; None is no cap."""
+
+    cap: int | None
+    used: int = 0
+
+    def reserve(self, usd: int) -> bool:
+        """Take ``usd`` of what is left; False when there isn't so much."""
+        if self.cap is not None and usd and self.used + usd > self.cap:
+            return False
+        self.used += usd
+        return True
+
+    def settle(self, reserved: int, usd: int) -> None:
+        """Replace what was reserved by what it came to."""
+        self.used += usd - reserved
+
+
+class Session:
+    """The shared state of a run, and how an order's end is told and recorded."""
+
+    def __init__(self, journal: Journal, executor: Executor, cap: int | None, events: Callable[[Event], None]) -> None:
+        self.journal = journal
+        self.executor = executor
+        self.budget = Budget(cap)
+        self.events = events
+        self.outcome = Outcome()
+        self._shields: list[anyio.CancelScope] = []
+
+    @contextlib.contextmanager
+    def shield(self) -> Iterator[anyio.CancelScope]:
+        """What should end even when the user wants to leave: a paid call with its receipt, a picture's files."""
+        with anyio.CancelScope(shield=True) as scope:
+            self._shields.append(scope)
+            try:
+                yield scope
+            finally:
+                self._shields.remove(scope)
+
+    def drop_shields(self) -> None:
+        """Time is up: leave even what is shielded."""
+        for scope in self._shields:
+            scope.cancel()
+
+    async def failed(self, order: Order, reason: str, *, permanent: bool) -> None:
+        """The order's pictures are not made; ``permanent``: and asking again by itself is useless."""
+        keys = [picture.key for picture in order.pictures]
+
+        def write(ledger: Ledger) -> None:
+            for key in keys:
+                ledger.add_failure(key, reason, permanent=permanent)
+
+        await self.journal.write(write)
+        self.outcome.failed += len(keys)
+        self.events(Event("failed", order.label, reason, pictures=len(keys)))
+
+    async def uncertain(self, order: Order, reason: str) -> None:
+        """The paid call's answer is lost for good: shown and priced, never silently paid again."""
+        await self.journal.write(lambda ledger: ledger.settle(order.id, "uncertain", error=reason))
+        self.outcome.uncertain += len(order.pictures)
+        self.events(Event("uncertain", order.label, reason, pictures=len(order.pictures)))
+
+    def pending(self, order: Order, reason: str) -> None:
+        """The order's pictures wait for another run."""
+        self.outcome.pending += len(order.pictures)
+        if reason:
+            self.events(Event("pending", order.label, reason, pictures=len(order.pictures)))

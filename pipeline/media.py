@@ -1,0 +1,283 @@
+"""The data plane: one picture from wherever it is to verified files on disk.
+
+:func:`finish` is pure in the sense that counts: called again with the same job it makes the same files, so it may
+be run anywhere, any number of times, by any ``concurrent.futures.Executor``. It holds no key and costs nothing.
+"Done" means: fetched whole, decoded to the last pixel, of a known format, of the asked shape, written under a
+temporary name, synced, and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import time
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from pipeline.errors import DownloadError, MediaError
+from pipeline.proof import Proof, render
+from pipeline.types import EXTENSION, RemoteImage
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Bytes of one fetched picture, at most; the largest documented size (3104×1312) is 16 MB uncompressed."""
+MAX_PIXELS = 64_000_000
+RATIO_TOLERANCE = 0.05
+"""Runware's own sizes are up to 1.5 % off the ratio they are named for (1552×656 is 2.366, 21:9 is 2.333)."""
+THUMB_SIDE = 480
+DOWNLOAD_SECONDS = 120.0
+
+_FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """A file to derive from an original: where, in which format, at which encoder quality (0: lossless)."""
+
+    path: str
+    format: str
+    quality: int
+
+
+@dataclass(frozen=True, slots=True)
+class PictureJob:
+    """What :func:`finish` needs. ``image`` is what to fetch or draw; without one, the kept original is read again.
+
+    ``stem`` is the path of the kept original without its extension, ``ratio`` width ÷ height as asked (None: any),
+    ``sha256`` the known hash of the original when it was made before, ``copies`` files that may hold the same bytes.
+    """
+
+    stem: str
+    image: RemoteImage | None
+    proof: Proof | None
+    ratio: float | None
+    renditions: tuple[Rendition, ...]
+    thumb: str
+    sha256: str | None = None
+    copies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file as written: path, SHA-256, size, and modification time in ns (to see later that it is untouched)."""
+
+    path: str
+    sha256: str
+    bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedPicture:
+    """The verified original and its renditions."""
+
+    original: WrittenFile
+    format: str
+    width: int
+    height: int
+    renditions: tuple[WrittenFile, ...]
+
+
+def finish(job: PictureJob) -> FinishedPicture:
+    """Fetch or draw a picture, verify it, keep the original, and write its renditions and thumbnail.
+
+    Raises:
+        DownloadError: when it can't be fetched whole.
+        MediaError: when the bytes are no acceptable picture.
+        OSError: when a file can't be written.
+    """
+    image: Image.Image
+    if job.image is None:
+        data, kept = _kept(job)
+        image = decode(data)
+    elif job.proof is not None:
+        image = _drawn(job.proof)
+        data, kept = encode(image, "png", 0), None
+        image.format = "PNG"
+    else:
+        data, kept = job.image.data if job.image.data is not None else download(str(job.image.url)), None
+        image = decode(data)
+    kind = _FORMATS[str(image.format)]
+    check_shape(image.size, job.ratio)
+    original = kept or write(f"{job.stem}.{EXTENSION[kind]}", data)
+    renditions = []
+    for rendition in job.renditions:
+        same = rendition.format == kind
+        renditions.append(write(rendition.path, data if same else encode(image, rendition.format, rendition.quality)))
+    if kept is None or not Path(job.thumb).is_file():
+        write(job.thumb, thumbnail(image))
+    return FinishedPicture(original, kind, image.width, image.height, tuple(renditions))
+
+
+def _drawn(proof: Proof) -> Image.Image:
+    try:
+        return render(proof)
+    except (OSError, ValueError) as error:
+        raise MediaError(f"a reference can't be drawn: {error}") from None
+
+
+def _kept(job: PictureJob) -> tuple[bytes, WrittenFile | None]:
+    """The original's bytes, from the kept file or from an intact copy of it."""
+    for path in (*(f"{job.stem}.{extension}" for extension in EXTENSION.values()), *job.copies):
+        try:
+            data = Path(path).read_bytes()
+            stat = Path(path).stat()
+        except OSError:
+            continue
+        if hashlib.sha256(data).hexdigest() == job.sha256:
+            own = path.startswith(f"{job.stem}.")
+            return data, WrittenFile(path, str(job.sha256), len(data), stat.st_mtime_ns) if own else None
+    raise MediaError("the kept original is gone or damaged: the picture must be made anew")
+
+
+def check_shape(size: tuple[int, int], ratio: float | None) -> None:
+    """Whether a picture has the asked ratio.
+
+    Raises:
+        MediaError: when it is more than 5 % off.
+    """
+    width, height = size
+    if ratio is not None and abs(width / height / ratio - 1) > RATIO_TOLERANCE:
+        raise MediaError(f"the picture is {width}×{height} ({width / height:.2f}), and {ratio:.2f} was asked for")
+
+
+def decode(data: bytes) -> Image.Image:
+    """A picture from its bytes, decoded whole.
+
+    Pillow's ``verify`` accepts half a JPEG, and ``load`` accepts a PNG without its end: both are needed.
+
+    Raises:
+        MediaError: for anything but one whole PNG, JPEG or WebP frame of a sane size.
+    """
+    if not data:
+        raise MediaError("the file is empty")
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise MediaError("Pillow is set to accept truncated pictures")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=tuple(_FORMATS)) as probe:
+                if probe.width * probe.height > MAX_PIXELS:
+                    raise MediaError(f"the picture has {probe.width}×{probe.height} pixels: too many")
+                if getattr(probe, "n_frames", 1) != 1:
+                    raise MediaError("the picture has several frames")
+                probe.verify()
+            image = Image.open(io.BytesIO(data), formats=tuple(_FORMATS))
+            image.load()
+    except UnidentifiedImageError:
+        raise MediaError("the bytes are no PNG, JPEG or WebP picture") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise MediaError("the picture has too many pixels") from None
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError) as error:
+        raise MediaError(f"the picture is damaged: {error}") from None
+    return image
+
+
+def encode(image: Image.Image, kind: str, quality: int) -> bytes:
+    """A picture's bytes in a format: PNG lossless, JPEG flattened on white, WebP lossy."""
+    out = io.BytesIO()
+    if kind == "png":
+        # Level 1: a third of the size costs a fifth of the time of level 6, and originals are many.
+        _plain(image, alpha=True).save(out, "PNG", compress_level=1)
+    elif kind == "jpeg":
+        _plain(image, alpha=False).save(out, "JPEG", quality=quality, progressive=True)
+    else:
+        _plain(image, alpha=True).save(out, "WEBP", quality=quality, method=2)
+    return out.getvalue()
+
+
+def _plain(image: Image.Image, *, alpha: bool) -> Image.Image:
+    """RGB, or RGBA where the picture has transparency and the format keeps it."""
+    transparent = image.has_transparency_data
+    if not transparent:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    rgba = image.convert("RGBA")
+    if alpha:
+        return rgba
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+
+
+def thumbnail(image: Image.Image, side: int = THUMB_SIDE) -> bytes:
+    """A small WebP whose longest side is ``side`` pixels."""
+    small = _plain(image, alpha=True).copy()
+    small.thumbnail((side, side), reducing_gap=2.0)
+    out = io.BytesIO()
+    small.save(out, "WEBP", quality=78, method=4)
+    return out.getvalue()
+
+
+def write(path: str, data: bytes) -> WrittenFile:
+    """Write a file so that its final name never holds half of it."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name[:180]}.{os.getpid()}-{time.monotonic_ns()}.part")
+    try:
+        with temporary.open("wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+            stat = os.fstat(out.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+    return WrittenFile(path, hashlib.sha256(data).hexdigest(), len(data), stat.st_mtime_ns)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+_client: httpx.Client | None = None
+
+
+def _downloader() -> httpx.Client:
+    """One client per process: no keys, no cookies of anyone, few redirects."""
+    global _client  # noqa: PLW0603  # a connection pool is worth keeping for a worker's life
+    if _client is None:
+        _client = httpx.Client(follow_redirects=True, max_redirects=3, timeout=30.0, headers={"Accept": "image/*"})
+    return _client
+
+
+def download(url: str) -> bytes:
+    """Fetch a picture whole: status 200, the announced length, under the size cap, before the deadline.
+
+    Raises:
+        DownloadError: otherwise; ``gone`` for 403, 404 and 410, when the link has probably expired.
+    """
+    if not url.startswith(("https://", "http://")):
+        raise DownloadError("the picture's address is no web address")
+    deadline = time.monotonic() + DOWNLOAD_SECONDS
+    try:
+        with _downloader().stream("GET", url) as response:
+            if response.status_code != httpx.codes.OK:
+                gone = response.status_code in (403, 404, 410)
+                raise DownloadError(f"fetching the picture answered {response.status_code}", gone=gone)
+            data = b"".join(_capped(response.iter_bytes(65536), deadline))
+            announced = response.headers.get("content-length", "")
+            if announced.isdecimal() and "content-encoding" not in response.headers and int(announced) != len(data):
+                raise DownloadError(f"the picture came short: {len(data)} of {announced} bytes")
+            return data
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise DownloadError(f"the picture could not be fetched: {type(error).__name__}") from None
+
+
+def _capped(chunks: Iterable[bytes], deadline: float) -> Iterable[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise DownloadError(f"the picture is larger than {MAX_BYTES // 2**20} MiB")
+        if time.monotonic() > deadline:
+            raise DownloadError(f"the picture took longer than {DOWNLOAD_SECONDS:g} s to come")
+        yield chunk

@@ -1,0 +1,340 @@
+"""What is owed: the cells held against the ledger and the files on disk, with a reason and a price for each.
+
+A plan reads and decides; it changes nothing and calls nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from pipeline.expand import PRIVATE, Expansion, provider_lacks
+from pipeline.ledger import EMPTY, FileRow, Ledger, PictureRow, RequestRow, Snapshot
+from pipeline.types import Cell, Json, Manifest, Picture, Provider, Spec
+
+Action: TypeAlias = Literal["done", "rebuild", "make", "failed", "uncertain"]
+"""done: nothing to do · rebuild: from the kept original, free · make: owed · failed: refused before, not asked
+again by itself · uncertain: perhaps paid, answer lost, not asked again by itself."""
+
+
+class Step(NamedTuple):
+    """One cell with what is to be done for it, and why. ``selected``: whether this run is to do it."""
+
+    cell: Cell
+    action: Action
+    reason: str
+    selected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which cells a run is about: label globs, tags, and the most pictures to make."""
+
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    limit: int | None = None
+
+    def __contains__(self, cell: object) -> bool:
+        """Whether a cell is selected (the limit is counted elsewhere)."""
+        if not isinstance(cell, Cell):
+            return False
+        if self.only and not any(label_matches(cell.label, glob) for glob in self.only):
+            return False
+        if any(label_matches(cell.label, glob) for glob in self.exclude):
+            return False
+        return not self.tags or any(tag in cell.place.product.tags for tag in self.tags)
+
+
+def label_matches(label: str, glob: str) -> bool:
+    """Whether a glob names a label: whole, or a leading part of it (``enamel-blue`` is all its cells)."""
+    return fnmatchcase(label, glob) or fnmatchcase(label, f"{glob.rstrip('/')}/*")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRequest:
+    """A paid job still to be done: pictures of one spec and take that differ only in variant.
+
+    ``providers``: who can make it, in order of preference; ``resume``: the open request that this continues.
+    """
+
+    spec: Spec
+    pictures: tuple[Picture, ...]
+    take: int
+    label: str
+    providers: tuple[Provider, ...]
+    resume: RequestRow | None = None
+
+    @property
+    def usd(self) -> int:
+        """What it will cost, in micro-dollars; nothing more when it is only continued."""
+        return 0 if self.resume else self.providers[0].usd * len(self.pictures)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps of all cells and the requests of the selected ones."""
+
+    expansion: Expansion
+    snapshot: Snapshot
+    steps: tuple[Step, ...]
+    requests: tuple[PlannedRequest, ...]
+    takes: dict[str, int]  # the take that is owed, of each picture to make
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest it was made from."""
+        return self.expansion.manifest
+
+    @property
+    def usd(self) -> int:
+        """The price now, in micro-dollars."""
+        return sum(request.usd for request in self.requests)
+
+    @property
+    def work(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.requests) or any(step.selected and step.action == "rebuild" for step in self.steps)
+
+    def counted(self, action: Action) -> int:
+        """How many selected cells have this action."""
+        return sum(step.selected and step.action == action for step in self.steps)
+
+
+def make_plan(  # what a plan depends on
+    expansion: Expansion,
+    ledger: Ledger | None,
+    *,
+    selection: Selection | None = None,
+    retake: tuple[str, ...] = (),
+    retry_failed: bool = False,
+    only_keys: frozenset[str] | None = None,
+) -> Plan:
+    """Hold the cells against the ledger (None: never run) and the files.
+
+    ``retake``: label globs of pictures to make once more; ``only_keys``: the pictures that may be made at all.
+    """
+    return _Planner(expansion, ledger, selection or Selection(), retake, retry_failed, only_keys).plan()
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the ledger says of a picture: the action for all of its cells, or the row their files derive from."""
+
+    action: Action
+    reason: str
+    take: int
+    row: PictureRow | None = None
+    request: RequestRow | None = None
+
+
+class _Planner:
+    def __init__(  # what a plan depends on
+        self,
+        expansion: Expansion,
+        ledger: Ledger | None,
+        selection: Selection,
+        retake: tuple[str, ...],
+        retry_failed: bool,
+        only_keys: frozenset[str] | None,
+    ) -> None:
+        self.expansion = expansion
+        self.manifest = expansion.manifest
+        self.ledger = ledger
+        self.snapshot = ledger.snapshot() if ledger else EMPTY
+        self.selection = selection
+        self.retake = {c.picture.key for c in expansion.cells if any(label_matches(c.label, g) for g in retake)}
+        self.retry_failed = retry_failed
+        self.only_keys = only_keys
+        self.open = {key: row for row in self.snapshot.open_requests for key, _ in row.pictures}
+        self.states: dict[str, _State] = {}
+        self.described: dict[str, dict[str, Json] | None] = {}
+        self.folder = str(self.manifest.outputs.folder)
+        self.copies = _copies(self.snapshot)
+
+    def plan(self) -> Plan:
+        steps = [self.step(cell) for cell in self.expansion.cells]
+        # A picture is made whole: one lost original makes all cells of it owed.
+        made = {step.cell.picture.key for step in steps if step.action == "make"}
+        steps = [
+            step._replace(action="make", reason="original lost")
+            if step.action == "rebuild" and step.cell.picture.key in made
+            else step
+            for step in steps
+        ]
+        steps = self.limited(steps)
+        requests, takes = self.requests(steps)
+        return Plan(self.expansion, self.snapshot, tuple(steps), tuple(requests), takes)
+
+    def step(self, cell: Cell) -> Step:
+        selected = cell in self.selection
+        state = self.states.get(cell.picture.key)
+        if state is None:
+            state = self.states[cell.picture.key] = self.state(cell.picture)
+        if state.action == "make" and state.reason == "new":
+            return Step(cell, "make", self.history(cell), selected)
+        if state.row is None or state.action != "done":
+            return Step(cell, state.action, state.reason, selected)
+        reason = self.file_reason(cell, state.row)
+        if not reason:
+            return Step(cell, "done", "", selected)
+        if self.original_there(state.row):
+            return Step(cell, "rebuild", reason, selected)
+        return Step(cell, "make", "original lost", selected)
+
+    def state(self, picture: Picture) -> _State:
+        key = picture.key
+        row = self.snapshot.pictures.get(key)
+        have = row.take if row else 0
+        wanted = max(self.snapshot.wishes.get(key, 0), have + 1 if key in self.retake and have else 0, 1)
+        request = self.open.get(key)
+        if request is not None and request.take > have:
+            if request.state == "uncertain":
+                reason = "the answer to the paid call was lost: it may have been made, and paid"
+                return _State("uncertain", reason, request.take, row, request)
+            return _State("make", "in flight", request.take, row, request)
+        if row is not None and have >= wanted:
+            return _State("done", "", have, row)
+        failure = self.snapshot.failures.get(key)
+        if failure is not None and failure.permanent and not self.retry_failed:
+            return _State("failed", failure.reason, wanted, row)
+        if row is not None:
+            return _State("make", "retake", wanted, row)
+        if failure is not None:
+            return _State("make", f"failed before: {failure.reason}", wanted)
+        return _State("make", "new", 1)
+
+    def history(self, cell: Cell) -> str:
+        """Why a picture of an unknown key is owed: what its label showed before, and what changed."""
+        before = self.ledger.cell_spec(cell.label) if self.ledger else None
+        if before is None:
+            return "new"
+        if before not in self.described and self.ledger:
+            self.described[before] = self.ledger.described(before)
+        return ", ".join(changes(self.described.get(before) or {}, cell.picture.spec)) or "new"
+
+    def file_reason(self, cell: Cell, row: PictureRow) -> str:
+        """What is wrong with a cell's file; empty when it is there and untouched."""
+        known = self.snapshot.files.get(cell.file)
+        encoding = encoding_of(self.manifest, cell.format)
+        if known is None:
+            return "not written yet"
+        if (known.key, known.take) != (row.key, row.take):
+            return "shows another picture"
+        if known.encoding != encoding:
+            return f"encoding changed: {known.encoding} → {encoding}"
+        return file_damage(f"{self.folder}/{cell.file}", known)
+
+    def original_there(self, row: PictureRow) -> bool:
+        paths = [f"{self.folder}/{PRIVATE}/{row.original}"]
+        paths += [f"{self.folder}/{path}" for path in self.copies.get(row.sha256, ())]
+        for path in paths:
+            try:
+                if os.stat(path).st_size == row.bytes:
+                    return True
+            except OSError:
+                continue
+        return False
+
+    def limited(self, steps: list[Step]) -> list[Step]:
+        """Deselect what goes beyond ``--limit``, and what a saved plan doesn't hold."""
+        if self.selection.limit is None and self.only_keys is None:
+            return steps
+        making: dict[str, bool] = {}
+        result = []
+        for step in steps:
+            key = step.cell.picture.key
+            if step.selected and step.action == "make":
+                if key not in making:
+                    planned = self.only_keys is None or key in self.only_keys
+                    room = self.selection.limit is None or sum(making.values()) < self.selection.limit
+                    making[key] = planned and room
+                step = step._replace(selected=making[key])  # noqa: PLW2901  # the same step, deselected
+            result.append(step)
+        return result
+
+    def requests(self, steps: Iterable[Step]) -> tuple[list[PlannedRequest], dict[str, int]]:
+        """Group what is owed by spec and take, and cut it by what one request may make."""
+        takes: dict[str, int] = {}
+        groups: dict[tuple[str, int], list[tuple[Picture, str]]] = {}
+        resumed: dict[str, tuple[RequestRow, list[tuple[Picture, str]]]] = {}
+        for step in steps:
+            picture = step.cell.picture
+            if step.action != "make" or not step.selected or picture.key in takes:
+                continue
+            state = self.states[picture.key]
+            take = state.take if state.action == "make" else (state.take or 0) + 1
+            takes[picture.key] = take
+            if state.request is not None:
+                resumed.setdefault(state.request.id, (state.request, []))[1].append((picture, step.cell.label))
+            else:
+                groups.setdefault((picture.spec.key, take), []).append((picture, step.cell.label))
+        result = [self.resumed(row, owed) for row, owed in resumed.values()]
+        for (_, take), owed in groups.items():
+            spec = owed[0][0].spec
+            providers = tuple(p for p in self.manifest.providers if not provider_lacks(p.offer, spec))
+            most = providers[0].offer.count
+            for start in range(0, len(owed), most):
+                part = owed[start : start + most]
+                pictures = tuple(picture for picture, _ in part)
+                result.append(PlannedRequest(spec, pictures, take, part[0][1], providers))
+        return result, takes
+
+    def resumed(self, row: RequestRow, owed: list[tuple[Picture, str]]) -> PlannedRequest:
+        providers = tuple(p for p in self.manifest.providers if p.name == row.provider)
+        pictures = tuple(picture for picture, _ in owed)
+        return PlannedRequest(pictures[0].spec, pictures, row.take, owed[0][1], providers, row)
+
+
+def encoding_of(manifest: Manifest, kind: str) -> str:
+    """How a format is encoded, as the ledger remembers it: ``png``, ``jpeg:90``."""
+    quality = manifest.outputs.quality.get(kind)
+    return f"{kind}:{quality}" if quality else kind
+
+
+def changes(before: dict[str, Json], spec: Spec) -> Iterator[str]:
+    """What differs between a spec of before and one of now: ``prompt changed``, ``reference changed: …``."""
+    now = spec.described()
+    if before.get("prompt") != now["prompt"]:
+        yield "prompt changed"
+    old, new = before.get("references") or [], now["references"]
+    if isinstance(old, list) and isinstance(new, list) and [r[1] for r in old] != [r[1] for r in new]:  # type: ignore[index]  # pairs
+        names = [n[0] for o, n in zip(old, new, strict=False) if o[1] != n[1]]  # type: ignore[index]  # pairs
+        yield "reference changed" + (f": {', '.join(map(str, names))}" if names else f": {len(old)} → {len(new)}")
+    for what in ("model", "resolution", "aspect_ratio", "format", "proof"):
+        if before.get(what) != now[what]:
+            if what == "proof":
+                yield "made as a proof before" if before.get(what) else "made by the model before"
+            else:
+                yield f"parameter changed: {what} {before.get(what)} → {now[what]}"
+
+
+def file_damage(path: str, known: FileRow) -> str:
+    """``file missing``, ``file damaged`` or nothing. A file that looks untouched (size, time) isn't read again."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return "file missing"
+    if stat.st_size != known.bytes:
+        return "file damaged"
+    if stat.st_mtime_ns == known.mtime_ns:
+        return ""
+    try:
+        return "" if hashlib.sha256(Path(path).read_bytes()).hexdigest() == known.sha256 else "file damaged"
+    except OSError:
+        return "file damaged"
+
+
+def _copies(snapshot: Snapshot) -> dict[str, list[str]]:
+    """Hash → output files that hold these bytes: a lost original can be had back from one."""
+    originals = {row.sha256 for row in snapshot.pictures.values()}
+    result: dict[str, list[str]] = {}
+    for row in snapshot.files.values():
+        if row.sha256 in originals:
+            result.setdefault(row.sha256, []).append(row.path)
+    return result

@@ -1,0 +1,327 @@
+"""What a run leaves beside its pictures: sidecars, ``results.jsonl`` and the contact sheet.
+
+All of it follows from the plan and the ledger, and can be made again at any time, without the engine.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline import __version__
+from pipeline.errors import MediaError, StorageError
+from pipeline.expand import PRIVATE
+from pipeline.ledger import FileRow, Ledger, PictureRow
+from pipeline.media import decode, thumbnail, write
+from pipeline.plan import Plan, Step
+from pipeline.report.render import render
+from pipeline.report.view import CellView, ReferenceView, SheetView, State, TakeView, TileView
+from pipeline.run import expected_size, thumb_name
+from pipeline.types import Cell, Json, Manifest, Reference
+
+SHEET = "report.html"
+RESULTS = "results.jsonl"
+_REFERENCE_SIDE = 200
+
+
+class Publisher:
+    """Writes what follows from one plan and its ledger into the output folder."""
+
+    def __init__(self, plan: Plan, ledger: Ledger, *, stopped: bool = False) -> None:
+        self.plan = plan
+        self.manifest: Manifest = plan.manifest
+        self.folder = plan.manifest.outputs.folder
+        self.stopped = stopped
+        self.pictures = plan.snapshot.pictures
+        self.files = plan.snapshot.files
+        self.providers = ledger.providers()
+        self.earlier = ledger.takes()
+        self.guard = "\n".join(
+            (__version__, plan.expansion.fingerprint(), str(ledger.meta("serial")), str(stopped))
+            + tuple(str(plan.counted(action)) for action in ("done", "make", "failed", "uncertain"))
+        )
+
+    def publish(self) -> Path:
+        """Write everything, unless it stands there already as it would be written; returns the sheet's path.
+
+        Raises:
+            StorageError: when a file can't be written.
+        """
+        sheet, results = self.folder / SHEET, self.folder / RESULTS
+        guard = self.folder / PRIVATE / "published"
+        try:
+            if sheet.is_file() and results.is_file() and guard.is_file() and guard.read_text("utf-8") == self.guard:
+                return sheet
+            self.sidecars()
+            lines = (json.dumps(self.result(step), ensure_ascii=False) for step in self.plan.steps)
+            write(str(results), ("\n".join(lines) + "\n").encode())
+            self.write_sheet(None)
+            write(str(guard), self.guard.encode())
+        except OSError as error:
+            raise StorageError(f"{error.filename}: can't be written: {error.strerror}") from None
+        return sheet
+
+    def write_sheet(self, target: str | None) -> Path:
+        """Write the contact sheet alone, to its place in the output folder or to ``target``."""
+        sheet = Path(target) if target else self.folder / SHEET
+        try:
+            write(str(sheet), render(self.sheet()).encode())
+        except OSError as error:
+            raise StorageError(f"{sheet}: can't be written: {error.strerror}") from None
+        return sheet
+
+    # ── one cell, one picture ───────────────────────────────────────────────────────────────────
+
+    def state(self, step: Step) -> State:
+        if step.action == "done":
+            return "done"
+        if step.action in ("failed", "uncertain"):
+            return "failed" if step.action == "failed" else "uncertain"
+        if step.cell.picture.key in self.plan.snapshot.failures:
+            return "failed"
+        return "stopped" if self.stopped else "missing"
+
+    def row(self, cell: Cell) -> PictureRow | None:
+        return self.pictures.get(cell.picture.key)
+
+    def result(self, step: Step) -> dict[str, Json]:
+        """The cell's line in results.jsonl (schemas/result.schema.json)."""
+        cell, row = step.cell, self.row(step.cell)
+        spec, done = cell.picture.spec, step.action == "done"
+        file = self.files.get(cell.file) if done else None
+        return {
+            "label": cell.label,
+            "product": cell.place.product.id,
+            "set": cell.place.product.set,
+            "prompt": cell.place.prompt,
+            "vary": dict(cell.place.vary),
+            "resolution": spec.resolution,
+            "aspect_ratio": spec.aspect_ratio,
+            "format": cell.format,
+            "variant": cell.picture.variant,
+            "take": row.take if row else None,
+            "key": cell.picture.key,
+            "state": self.state(step),
+            "reason": step.reason,
+            "path": cell.file,
+            "sha256": file.sha256 if file else None,
+            "bytes": file.bytes if file else None,
+            "width": row.width if row and done else None,
+            "height": row.height if row and done else None,
+            "model": spec.model,
+            "provider": self.provider(row),
+            "proof": spec.proof,
+            "usd": row.usd / 1e6 if row else None,
+            "made_at": iso(row.at) if row else None,
+        }
+
+    def provider(self, row: PictureRow | None) -> str | None:
+        return self.providers.get(row.request, (None, None))[0] if row else None
+
+    def sidecars(self) -> None:
+        """One ``….json`` beside the first file of every picture that is there."""
+        groups: dict[str, list[Cell]] = {}
+        for step in self.plan.steps:
+            if step.action == "done":
+                groups.setdefault(step.cell.picture.key, []).append(step.cell)
+        for key, cells in groups.items():
+            text = json.dumps(self.sidecar(self.pictures[key], cells), indent=2, ensure_ascii=False) + "\n"
+            first = cells[0].file
+            name = first if self.manifest.outputs.native else first.rpartition(".")[0]
+            path = self.folder / f"{name}.json"
+            if not path.is_file() or path.read_bytes() != text.encode():
+                write(str(path), text.encode())
+
+    def sidecar(self, row: PictureRow, cells: list[Cell]) -> dict[str, Json]:
+        """All there is to know of one picture."""
+        spec = cells[0].picture.spec
+        provider, model_id = self.providers.get(row.request, (None, None))
+        files = [(cell, self.files.get(cell.file)) for cell in cells]
+        return {
+            "key": row.key,
+            "take": row.take,
+            "variant": row.variant,
+            "proof": spec.proof,
+            "made_by": "the offline proof renderer, not the model" if spec.proof else spec.model,
+            "prompt": spec.prompt,
+            "references": [
+                {
+                    "slot": f"@Image{number}",
+                    "name": reference.name,
+                    "role": reference.role,
+                    "source": self.source(reference),
+                    "sha256": None if "://" in reference.source else reference.digest,
+                }
+                for number, reference in enumerate(spec.references, 1)
+            ],
+            "model": spec.model,
+            "provider": provider,
+            "model_id": model_id,
+            "parameters": {
+                "resolution": spec.resolution,
+                "aspect_ratio": spec.aspect_ratio,
+                "format": spec.format,
+            },
+            "width": row.width,
+            "height": row.height,
+            "seed": row.seed,
+            "usd": row.usd / 1e6,
+            "seconds": row.seconds,
+            "made_at": iso(row.at),
+            "request": row.request,
+            "original": {"path": f"{PRIVATE}/{row.original}", "sha256": row.sha256, "bytes": row.bytes},
+            "cells": [
+                {"label": cell.label, "path": cell.file, "sha256": file.sha256, "bytes": file.bytes}
+                for cell, file in files
+                if isinstance(file, FileRow)
+            ],
+        }
+
+    def source(self, reference: Reference) -> str:
+        """Where a reference came from, without a path of this machine where that can be."""
+        if "://" in reference.source:
+            return reference.source
+        try:
+            return Path(os.path.relpath(reference.source, Path(self.manifest.file).absolute().parent)).as_posix()
+        except ValueError:
+            return reference.name
+
+    # ── the contact sheet ───────────────────────────────────────────────────────────────────────
+
+    def sheet(self) -> SheetView:
+        """The whole sheet as plain values."""
+        references: dict[tuple[str, str], int] = {}
+        views: list[ReferenceView] = []
+        for picture in self.plan.expansion.pictures.values():
+            for reference in picture.spec.references:
+                if (reference.name, reference.digest) not in references:
+                    references[reference.name, reference.digest] = len(views)
+                    views.append(self.reference(reference))
+        groups: dict[str, list[Step]] = {}
+        for step in self.plan.steps:
+            groups.setdefault(step.cell.label.rpartition(".")[0], []).append(step)
+        tiles = tuple(self.tile(label, steps, references) for label, steps in groups.items())
+        states = [self.state(step) for step in self.plan.steps]
+        money = self.plan.snapshot.money
+        return SheetView(
+            campaign=self.manifest.campaign,
+            manifest=self.manifest.file,
+            made_at=iso(datetime.now(UTC).timestamp()),
+            commit=git_commit(Path(self.manifest.file).absolute().parent),
+            version=__version__,
+            cells=len(states),
+            pictures=len(self.plan.expansion.pictures),
+            done=states.count("done"),
+            failed=states.count("failed"),
+            missing=len(states) - states.count("done") - states.count("failed"),
+            spent_usd=money.spent / 1e6,
+            saved_usd=self.saved(tiles) / 1e6,
+            references=tuple(views),
+            tiles=tiles,
+        )
+
+    def saved(self, tiles: Iterable[TileView]) -> int:
+        """What it would have cost more if every file were a picture of its own, in micro-dollars."""
+        price = self.manifest.providers[0].usd
+        return price * (sum(len(tile.cells) for tile in tiles) - len(self.plan.expansion.pictures))
+
+    def tile(self, label: str, steps: list[Step], references: dict[tuple[str, str], int]) -> TileView:
+        cell = steps[0].cell
+        row, spec, place = self.row(cell), cell.picture.spec, cell.place
+        worst = max(steps, key=lambda step: step.action != "done")
+        size = (row.width, row.height) if row else expected_size(self.manifest, spec)
+        failure = self.plan.snapshot.failures.get(cell.picture.key)
+        reason = worst.reason if failure is None or worst.action == "done" else failure.reason
+        return TileView(
+            label=label,
+            product=place.product.id,
+            product_name=place.product.name,
+            product_set=place.product.set,
+            tags=place.product.tags,
+            prompt=place.prompt,
+            vary=place.vary,
+            resolution=spec.resolution,
+            aspect_ratio=spec.aspect_ratio,
+            variant=cell.picture.variant,
+            take=row.take if row else 1,
+            width=size[0],
+            height=size[1],
+            state=self.state(worst),
+            reason=reason,
+            thumb=self.thumb(row) if row else None,
+            cells=tuple(self.cell(step) for step in steps),
+            text=spec.prompt,
+            references=tuple(references[r.name, r.digest] for r in spec.references),
+            key=cell.picture.key,
+            model=spec.model,
+            provider=self.provider(row),
+            proof=spec.proof,
+            cost_usd=row.usd / 1e6 if row else None,
+            seconds=row.seconds if row else None,
+            made_at=iso(row.at) if row else None,
+            earlier=tuple(
+                TakeView(old.take, f"{PRIVATE}/{old.original}", iso(old.at))
+                for old in self.earlier.get(cell.picture.key, ())
+            ),
+        )
+
+    def cell(self, step: Step) -> CellView:
+        file = self.files.get(step.cell.file) if step.action == "done" else None
+        return CellView(
+            label=step.cell.label,
+            format=step.cell.format,
+            path=step.cell.file if file else None,
+            bytes=file.bytes if file else None,
+            state=self.state(step),
+        )
+
+    def thumb(self, row: PictureRow) -> str | None:
+        path = self.folder / PRIVATE / thumb_name(row.key, row.take)
+        if not path.is_file():
+            try:
+                write(str(path), thumbnail(decode((self.folder / PRIVATE / row.original).read_bytes())))
+            except (OSError, MediaError):
+                return None
+        return data_uri(path.read_bytes())
+
+    def reference(self, reference: Reference) -> ReferenceView:
+        thumb = None
+        if "://" not in reference.source:
+            path = self.folder / PRIVATE / "thumbs" / f"reference-{reference.digest}.webp"
+            try:
+                if not path.is_file():
+                    write(str(path), thumbnail(decode(Path(reference.source).read_bytes()), _REFERENCE_SIDE))
+                thumb = data_uri(path.read_bytes())
+            except (OSError, MediaError):
+                thumb = None
+        return ReferenceView(reference.name, self.source(reference), reference.digest, reference.role, thumb)
+
+
+def data_uri(webp: bytes) -> str:
+    """A WebP picture as a ``data:`` URI."""
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
+
+
+def iso(seconds: float) -> str:
+    """Unix seconds as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def git_commit(folder: Path) -> str | None:
+    """The short commit of the repository around a folder, with ``+`` when it has local changes; None without one."""
+    try:
+        base = ["git", "-C", str(folder)]
+        head = subprocess.run(
+            [*base, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        )  # fixed words
+        dirty = subprocess.run(
+            [*base, "status", "--porcelain", "-uno"], capture_output=True, timeout=5, check=True
+        ).stdout  # fixed words
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head.stdout.strip() + ("+" if dirty else "")

@@ -1,0 +1,239 @@
+"""Draw a contact sheet: plain values in, one self-contained HTML document out.
+
+The document opens from ``file://`` and can be mailed: style, script and small pictures are inside it, and
+the only files it refers to are the originals beside it, by relative link. Its Content Security Policy
+names the one script and the one style sheet by their SHA-256, so nothing that a manifest or a vendor
+wrote can run. What is laid out where is decided in ``pipeline.report.layout``; what the script needs
+for its details panel travels as JSON, which is data and never code.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from urllib.parse import quote
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from pipeline.report import layout
+from pipeline.report.view import CellView, SheetView, TileView
+
+STATES = ("done", "failed", "uncertain", "stopped", "missing")
+"""Every state, in the order in which the sheet lists them."""
+
+PROOFS = "Proofs: made offline by the local provider, not by the model."
+
+_IMAGE = re.compile(r"data:image/(?:jpeg|png|webp|gif|avif);base64,[A-Za-z0-9+/=]+")
+_ALT_CHARACTERS = 160
+
+
+def render(sheet: SheetView) -> str:
+    """Return the contact sheet of ``sheet`` as one HTML document (pure: same values, same text)."""
+    script = _asset("sheet.js")
+    products = layout.products(sheet.tiles)
+    style = _asset("sheet.css") + layout.style_rules(products)
+    made = [tile for tile in sheet.tiles if tile.state == "done"]
+    page = _template().render(
+        sheet=sheet,
+        products=products,
+        facets=_facets(sheet.tiles),
+        bar=_bar(sheet.tiles),
+        notice=PROOFS if made and all(tile.proof for tile in made) else "",
+        script=Markup(script),  # noqa: S704 - ours, shipped with the package
+        style=Markup(style),  # noqa: S704 - ours, and numbers
+        policy=_policy(script, style),
+        data=_json(_data(sheet)),
+    )
+    return page.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate could not be written
+
+
+def link(path: str | None) -> str | None:
+    """Return ``path`` as a relative URL, or None when there is none or it is not relative.
+
+    Every segment is percent-encoded, colons and backslashes too, so the result can name neither a
+    scheme (``javascript:``) nor a drive nor another host (``//host/share``).
+    """
+    if not path or path.startswith("/"):
+        return None
+    return "/".join(quote(segment.encode("utf-8", "surrogatepass"), safe="") for segment in path.split("/"))
+
+
+def _asset(name: str) -> str:
+    return resources.files("pipeline.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, auto_reload=False
+    )
+    environment.filters.update(
+        image=_image,
+        link=link,
+        alt=_alt,
+        caption=_caption,
+        money=_money,
+        when=_when,
+        size=_size,
+        original=_original,
+    )
+    return environment.from_string(_asset("sheet.html.j2"))
+
+
+def _policy(script: str, style: str) -> str:
+    """Return the Content Security Policy; ``file:`` is for Firefox, where 'self' is no file."""
+    return (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        "img-src 'self' file: data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _json(data: object) -> Markup:
+    """Return ``data`` as JSON that no HTML parser can leave early: ``<``, ``>`` and ``&`` are escaped."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - escaped above
+
+
+def _data(sheet: SheetView) -> dict[str, object]:
+    """Return what the script needs to know: one entry per tile, texts and references said once."""
+    texts: dict[str, int] = {}
+    tiles = [_tile_data(tile, texts.setdefault(tile.text, len(texts))) for tile in sheet.tiles]
+    references = [
+        {
+            "name": ref.name,
+            "source": ref.source,
+            "digest": ref.digest,
+            "role": ref.role,
+            "thumb": _image(ref.thumb),
+        }
+        for ref in sheet.references
+    ]
+    return {"texts": list(texts), "references": references, "tiles": tiles}
+
+
+def _tile_data(tile: TileView, text: int) -> dict[str, object]:
+    shown = _original(tile)
+    return {
+        "label": tile.label,
+        "product": tile.product_name or tile.product,
+        "tags": [tile.product, tile.product_set, *tile.tags],
+        "prompt": tile.prompt,
+        "ratio": tile.aspect_ratio,
+        "state": tile.state,
+        "reason": tile.reason,
+        "text": text,
+        "slots": list(tile.references),
+        "box": list(layout.box(tile)),
+        "original": link(shown.path) if shown else None,
+        "facts": [[name, value] for name, value in _facts(tile) if value],
+        "files": [
+            {
+                "label": cell.label,
+                "format": cell.format.upper(),
+                "href": link(cell.path),
+                "size": _size(cell.bytes),
+                "state": cell.state,
+            }
+            for cell in tile.cells
+        ],
+        "earlier": [{"take": old.take, "href": link(old.path), "when": _when(old.made_at)} for old in tile.earlier],
+    }
+
+
+def _facts(tile: TileView) -> list[tuple[str, str]]:
+    return [
+        *tile.vary,
+        ("Resolution", tile.resolution),
+        ("Ratio", tile.aspect_ratio),
+        ("Pixels", f"{tile.width} × {tile.height}"),
+        ("Variant", f"v{tile.variant}"),
+        ("Take", str(tile.take)),
+        ("Tags", ", ".join(tile.tags)),
+        ("Model", tile.model),
+        ("Provider", (tile.provider or "") + (" (proof)" if tile.proof else "")),
+        ("Cost", "" if tile.cost_usd is None else _money(tile.cost_usd)),
+        ("Time", "" if tile.seconds is None else f"{tile.seconds:.1f} s"),
+        ("Made", _when(tile.made_at) if tile.made_at else ""),
+        ("Key", tile.key),
+    ]
+
+
+def _facets(tiles: Sequence[TileView]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Return the values worth filtering by, with counts; a facet with one value only divides nothing."""
+    states: Counter[str] = Counter(tile.state for tile in tiles)
+    facets: list[tuple[str, Iterable[tuple[str, int]]]] = [
+        ("state", ((state, states[state]) for state in STATES if state in states)),
+        ("prompt", Counter(tile.prompt for tile in tiles).items()),
+        ("ratio", Counter(tile.aspect_ratio for tile in tiles).items()),
+    ]
+    return [(name, found) for name, values in facets if len(found := list(values)) > 1]
+
+
+def _bar(tiles: Sequence[TileView]) -> list[tuple[str, float, float]]:
+    """Return (state, start, length) in per mille of all cells, or nothing when everything is done."""
+    counts: Counter[str] = Counter(cell.state for tile in tiles for cell in tile.cells)
+    total, start, parts = counts.total(), 0.0, []
+    for state in STATES:
+        if counts[state]:
+            length = 1000 * counts[state] / total
+            parts.append((state, round(start, 2), round(length, 2)))
+            start += length
+    return parts if len(parts) > 1 or (parts and parts[0][0] != "done") else []
+
+
+def _original(tile: TileView) -> CellView | None:
+    """Return the cell whose file is shown large: the first that is there."""
+    return next((cell for cell in tile.cells if cell.state == "done" and link(cell.path)), None)
+
+
+def _image(uri: str | None) -> str | None:
+    """Return ``uri`` when it is an inline bitmap and nothing else, so that no picture makes a request."""
+    return uri if uri and _IMAGE.fullmatch(uri) else None
+
+
+def _alt(tile: TileView) -> str:
+    text = " ".join(tile.text.split())
+    return f"{tile.label}: {text[:_ALT_CHARACTERS].rstrip()}{'…' if len(text) > _ALT_CHARACTERS else ''}"
+
+
+def _caption(tile: TileView) -> list[str]:
+    """Return what tells a tile from its neighbours, whose product and prompt stand above them all."""
+    take = [f"take {tile.take}"] if tile.take > 1 else []
+    return [tile.aspect_ratio, tile.resolution, f"v{tile.variant}", *take]
+
+
+def _money(usd: float) -> str:
+    """Return US dollars with the tenths of a cent that one picture's price needs: 0.028 is $0.028."""
+    return f"${usd:,.3f}" if usd < 1 and round(usd * 1000) % 10 else f"${usd:,.2f}"
+
+
+def _when(moment: str) -> str:
+    """Return an ISO 8601 time as a reader writes it, in UTC; anything else as it is."""
+    try:
+        parsed = datetime.fromisoformat(moment)
+        utc = parsed.astimezone(UTC) if parsed.tzinfo else parsed
+    except (ValueError, OverflowError):
+        return moment
+    return f"{utc:%Y-%m-%d %H:%M}" + (" UTC" if parsed.tzinfo else "")
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return ""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"

@@ -1,0 +1,244 @@
+"""Carrying out a plan: its requests become orders for the engine, its rebuilds jobs for the data plane."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import anyio
+
+from pipeline.engine import Engine, Event, Order, Outcome
+from pipeline.engine.journal import Journal
+from pipeline.errors import MediaError, PipelineError, StorageError
+from pipeline.expand import PRIVATE
+from pipeline.gateways import DIALECTS
+from pipeline.ledger import FileRow, Ledger, PictureRow
+from pipeline.media import PictureJob, Rendition, finish
+from pipeline.plan import Plan, PlannedRequest, Step, encoding_of
+from pipeline.proof import Proof
+from pipeline.types import Cell, Manifest, Picture, Spec
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did: the engine's outcome, and the pictures whose files were rebuilt from kept originals."""
+
+    outcome: Outcome = field(default_factory=Outcome)
+    rebuilt: int = 0
+    lost: int = 0
+
+
+def carry_out(
+    plan: Plan,
+    ledger: Ledger,
+    executor: Executor,
+    *,
+    budget: int | None = None,
+    events: Callable[[Event], None] = lambda _: None,
+    interrupted: Callable[[], None] = lambda: None,
+) -> Report:
+    """Do what a plan says. ``budget``: one more cap for this run, in micro-dollars.
+
+    Raises:
+        PipelineError: when a provider can't be called by this version.
+        StorageError: when the ledger or a file can't be written; nothing is submitted after that.
+    """
+    for provider in plan.manifest.providers if plan.requests else ():
+        if provider.offer.gateway not in DIALECTS:
+            raise PipelineError(
+                f"provider {provider.name}: this version plans and prices {provider.offer.gateway}, but can't call it "
+                "yet; make free proofs with --provider local"
+            )
+    retakes = {key: take for key, take in plan.takes.items() if take > 1}
+    if retakes:
+        ledger.commit([_add_wish(key, take) for key, take in retakes.items()])
+    report = Report()
+    _rebuild(plan, ledger, executor, report)
+    if plan.requests:
+        cap = _cap(plan, budget)
+        report.outcome = anyio.run(_run, plan, ledger, executor, cap, events, interrupted)
+    return report
+
+
+def _cap(plan: Plan, budget: int | None) -> int | None:
+    """The most that this run may add to the bill: what is left of every cap."""
+    money = plan.snapshot.money
+    caps = [budget, plan.manifest.budget.run]
+    if plan.manifest.budget.total is not None:
+        caps.append(plan.manifest.budget.total - money.spent - money.reserved - money.uncertain)
+    given = [cap for cap in caps if cap is not None]
+    return max(0, min(given)) if given else None
+
+
+async def _run(  # anyio.run passes them by position
+    plan: Plan,
+    ledger: Ledger,
+    executor: Executor,
+    cap: int | None,
+    events: Callable[[Event], None],
+    interrupted: Callable[[], None],
+) -> Outcome:
+    engine = Engine(plan.manifest.providers, Journal(ledger), executor, cap=cap, events=events)
+    outcome = Outcome()
+
+    async def watch() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            first = True
+            async for _ in signals:
+                if not first:
+                    os._exit(130)
+                first = False
+                interrupted()
+                engine.stop("interrupted")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch)
+        outcome = await engine.run(list(orders(plan, ledger)))
+        group.cancel_scope.cancel()
+    return outcome
+
+
+def orders(plan: Plan, ledger: Ledger) -> Iterable[Order]:
+    """The plan's requests as orders; those that only continue come first, as they are paid already."""
+    cells: dict[str, list[Cell]] = {}
+    for step in plan.steps:
+        if step.selected:
+            cells.setdefault(step.cell.picture.key, []).append(step.cell)
+    for request in sorted(plan.requests, key=lambda request: request.resume is None):
+        yield _order(plan.manifest, request, cells, ledger)
+
+
+def _order(manifest: Manifest, request: PlannedRequest, cells: dict[str, list[Cell]], ledger: Ledger) -> Order:
+    row = request.resume
+    pictures = request.pictures if row is None else tuple(Picture(key, request.spec, v) for key, v in row.pictures)
+    groups = [cells.get(picture.key, []) for picture in pictures]
+    state: Literal["new", "intent", "accepted"] = "new"
+    if row is not None:
+        state = "accepted" if row.state == "accepted" else "intent"
+    return Order(
+        id=row.id if row else str(uuid.uuid4()),
+        spec=request.spec,
+        pictures=pictures,
+        take=request.take,
+        label=request.label,
+        providers=tuple(provider.name for provider in request.providers),
+        jobs=tuple(_job(manifest, p, request.take, group) for p, group in zip(pictures, groups, strict=True)),
+        cells=tuple(tuple((c.label, c.file, encoding_of(manifest, c.format)) for c in group) for group in groups),
+        slots=tuple(range(len(pictures))),
+        count=len(pictures),
+        state=state,
+        reserved=row.reserved if row else 0,
+        receipts=ledger.receipts(row.id) if row else (),
+    )
+
+
+def _job(manifest: Manifest, picture: Picture, take: int, cells: list[Cell]) -> PictureJob:
+    """What the data plane does with one image of a request."""
+    private = f"{manifest.outputs.folder}/{PRIVATE}"
+    label = cells[0].label.rpartition(".")[0] if cells else picture.key
+    proof = _proof(manifest, picture, take, label) if manifest.proof else None
+    return PictureJob(
+        stem=f"{private}/originals/{picture.key}.t{take}",
+        image=None,
+        proof=proof,
+        ratio=asked_ratio(picture.spec),
+        renditions=_renditions(manifest, cells),
+        thumb=f"{private}/{thumb_name(picture.key, take)}",
+    )
+
+
+def thumb_name(key: str, take: int) -> str:
+    """Where a picture's thumbnail lies, relative to the private folder."""
+    return f"thumbs/{key}.t{take}.webp"
+
+
+def asked_ratio(spec: Spec) -> float | None:
+    """Width ÷ height as asked; None for ``auto``."""
+    width, colon, height = spec.aspect_ratio.partition(":")
+    return int(width) / int(height) if colon else None
+
+
+def expected_size(manifest: Manifest, spec: Spec) -> tuple[int, int]:
+    """Pixels that the spec asks for, by the model's size table; ``auto`` follows the first reference."""
+    first = spec.references[0] if spec.references else None
+    ratio = first.width / first.height if first and first.height else 1.0
+    return manifest.model.size(spec.resolution, spec.aspect_ratio, ratio)
+
+
+def _proof(manifest: Manifest, picture: Picture, take: int, label: str) -> Proof:
+    width, height = expected_size(manifest, picture.spec)
+    sources = tuple(reference.source for reference in picture.spec.references)
+    return Proof(picture.spec.prompt, sources, width, height, picture.variant, take, label)
+
+
+def _renditions(manifest: Manifest, cells: list[Cell]) -> tuple[Rendition, ...]:
+    folder, quality = manifest.outputs.folder, manifest.outputs.quality
+    return tuple(Rendition(f"{folder}/{cell.file}", cell.format, quality.get(cell.format, 0)) for cell in cells)
+
+
+# ── rebuilding files from kept originals ────────────────────────────────────────────────────────
+
+
+def _rebuild(plan: Plan, ledger: Ledger, executor: Executor, report: Report) -> None:
+    groups: dict[str, list[Step]] = {}
+    for step in plan.steps:
+        if step.selected and step.action == "rebuild":
+            groups.setdefault(step.cell.picture.key, []).append(step)
+    waiting = {}
+    for key, steps in groups.items():
+        row = plan.snapshot.pictures[key]
+        job = _rebuild_job(plan, row, [step.cell for step in steps])
+        waiting[executor.submit(finish, job)] = (row, steps)
+    for future in as_completed(waiting):
+        row, steps = waiting[future]
+        try:
+            written = future.result().renditions
+        except MediaError:
+            # Neither the original nor a copy of it is whole: forgotten, so that the next plan owes it.
+            ledger.commit([lambda to, row=row: to.forget_picture(row.key, row.take)])  # type: ignore[misc]
+            report.lost += 1
+            continue
+        except OSError as error:
+            raise StorageError(f"{error.filename}: can't be written: {error.strerror}") from None
+        encodings = [encoding_of(plan.manifest, step.cell.format) for step in steps]
+        files = [
+            FileRow(step.cell.file, row.key, row.take, encoding, file.sha256, file.bytes, file.mtime_ns)
+            for step, encoding, file in zip(steps, encodings, written, strict=True)
+        ]
+        labels = [(step.cell.label, row.key, row.spec) for step in steps]
+        ledger.commit([*(_add_file(file) for file in files), *(_add_cell(*label) for label in labels)])
+        report.rebuilt += len(files)
+
+
+def _add_wish(key: str, take: int) -> Callable[[Ledger], None]:
+    return lambda ledger: ledger.add_wish(key, take)
+
+
+def _add_file(file: FileRow) -> Callable[[Ledger], None]:
+    return lambda ledger: ledger.add_file(file)
+
+
+def _add_cell(label: str, key: str, spec: str) -> Callable[[Ledger], None]:
+    return lambda ledger: ledger.add_cell(label, key, spec)
+
+
+def _rebuild_job(plan: Plan, row: PictureRow, cells: list[Cell]) -> PictureJob:
+    folder = plan.manifest.outputs.folder
+    copies = [f"{folder}/{file.path}" for file in plan.snapshot.files.values() if file.sha256 == row.sha256]
+    original = Path(folder, PRIVATE, row.original)
+    return PictureJob(
+        stem=str(original.with_suffix("")),
+        image=None,
+        proof=None,
+        ratio=None,
+        renditions=_renditions(plan.manifest, cells),
+        thumb=f"{folder}/{PRIVATE}/{thumb_name(row.key, row.take)}",
+        sha256=row.sha256,
+        copies=tuple(copies),
+    )
