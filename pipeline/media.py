@@ -100,8 +100,7 @@ def finish(job: PictureJob) -> FinishedPicture:
         data, kept = encode(image, "png", 0), None
         image.format = "PNG"
     else:
-        data, kept = job.image.data if job.image.data is not None else download(str(job.image.url)), None
-        image = decode(data)
+        (data, image), kept = _fetched(job.image), None
     kind = _FORMATS[str(image.format)]
     check_shape(image.size, job.ratio)
     original = kept or write(f"{job.stem}.{EXTENSION[kind]}", data)
@@ -112,6 +111,17 @@ def finish(job: PictureJob) -> FinishedPicture:
     if kept is None or not Path(job.thumb).is_file():
         write(job.thumb, thumbnail(image))
     return FinishedPicture(original, kind, image.width, image.height, tuple(renditions))
+
+
+def _fetched(remote: RemoteImage) -> tuple[bytes, Image.Image]:
+    """A generated image's bytes, whole; what comes damaged over the network may come whole the next time."""
+    if remote.data is not None:
+        return remote.data, decode(remote.data)
+    data = download(str(remote.url))
+    try:
+        return data, decode(data)
+    except MediaError as error:
+        raise DownloadError(f"what was fetched is no whole picture: {error}") from None
 
 
 def _drawn(proof: Proof) -> Image.Image:

@@ -22,6 +22,7 @@ from pipeline.types import Answer, Call, Provider
 MAX_WAIT = 120.0
 """Seconds that a Retry-After may hold a lane; a longer one is taken as this."""
 TRIES = 6
+FIRST_WAIT = 0.5
 
 T = TypeVar("T")
 
@@ -94,7 +95,7 @@ def _not_now(answer: Answer, after: float | None) -> bool:
 def backoff(tries: int) -> Iterator[float]:
     """Seconds to wait after each try: doubling from half a second, at most 30, with a spread of a half."""
     for number in range(tries):
-        yield min(30.0, 0.5 * 2**number) * random.uniform(0.75, 1.25)  # noqa: S311  # a spread, no secret
+        yield min(30.0, FIRST_WAIT * 2**number) * random.uniform(0.75, 1.25)  # noqa: S311  # a spread, no secret
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -1,0 +1,52 @@
+# `make demo` makes pictures and a contact sheet; `make test` passes all the tests. Both install what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml README.md $(shell find pipeline schemas -type f -not -name '*.pyc')
+
+.PHONY: demo test check wheel-check bench browser clean
+
+demo: $(VENV)/installed
+	$(BIN)/pipeline run manifests/demo.yaml
+
+# The tests run against the built and installed package, not against this folder.
+test: $(VENV)/installed-dev browser check
+	$(BIN)/pytest
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check pipeline tests benchmarks manifests
+	$(BIN)/ruff format --check pipeline tests benchmarks manifests
+	$(BIN)/mypy
+
+# A wheel in an empty environment and an empty folder: everything it needs is inside.
+wheel-check: $(VENV)/installed-dev
+	rm -rf build/wheel && mkdir -p build/wheel/empty
+	$(BIN)/python -m build --wheel --outdir build/wheel . > build/wheel/log || (cat build/wheel/log; exit 1)
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/pip install --quiet build/wheel/*.whl
+	cd build/wheel/empty && ../venv/bin/pipeline init demo && ../venv/bin/pipeline run demo/campaign.yaml
+	cd build/wheel/empty && ../venv/bin/pipeline run demo/campaign.yaml 2>&1 | grep "nothing to do"
+
+bench: $(VENV)/installed-dev
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# Chromium for the browser tests; without it they are skipped here, and fail in CI.
+browser:
+	@command -v chromium > /dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && apt-get install -y -qq chromium; } || \
+	  echo "no Chromium: the browser tests will be skipped (install Debian's package chromium)"
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "install Debian's package python3-venv first"; exit 1; }
+
+$(VENV)/installed: $(VENV)/bin/python $(SOURCES)
+	$(BIN)/pip install --quiet --disable-pip-version-check .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist manifests/out manifests/*/out

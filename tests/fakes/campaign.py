@@ -1,0 +1,84 @@
+"""Small campaigns to run, and the real command line to run them with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parent.parent
+
+
+def environment() -> dict[str, str]:
+    """The environment of a child process that imports this checkout (or the installed wheel, when it is told so)."""
+    return {**os.environ, "NO_COLOR": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+
+
+def write_campaign(folder: Path, *, count: int = 3, provider: dict[str, Any] | str = "local", **keys: Any) -> Path:
+    """A manifest with ``count`` products in one prompt; ``keys`` replace its top-level keys."""
+    folder.mkdir(parents=True, exist_ok=True)
+    colours = ["red", "green", "blue", "olive", "navy", "teal", "maroon", "purple"]
+    for number in range(count):
+        Image.new("RGB", (400, 400), colours[number % len(colours)]).save(folder / f"p{number}.png")
+    manifest: dict[str, Any] = {
+        "version": 1,
+        "campaign": "test",
+        "model": str(HERE / "model.yaml"),
+        "providers": [provider],
+        "products": {
+            "things": [
+                {"id": f"p{number}", "name": f"Thing {number}", "images": {"front": f"p{number}.png"}}
+                for number in range(count)
+            ]
+        },
+        "prompts": {"table": {"text": "Place @Image1 on a table."}},
+        "outputs": {"aspect_ratio": ["1:1", "16:9"], "format": ["png", "webp"]},
+    }
+    manifest |= keys
+    path = folder / "campaign.yaml"
+    path.write_text(json.dumps(manifest, indent=2))
+    return path
+
+
+def edit(path: Path, **keys: Any) -> None:
+    """Replace top-level keys of a manifest made by :func:`write_campaign`."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys, indent=2))
+
+
+def pipeline(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command line with the fakes to its end; it must exit as expected, without a traceback."""
+    command = [sys.executable, str(HERE / "runner.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=120, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def run(manifest: Path, *arguments: object, expect: int = 0) -> dict[str, Any]:
+    """``pipeline run --json`` and what it says."""
+    document: dict[str, Any] = json.loads(pipeline("run", manifest, "--json", *arguments, expect=expect).stdout)
+    return document
+
+
+def plan(manifest: Path, *arguments: object, expect: int = 0) -> dict[str, Any]:
+    """``pipeline plan --json`` and what it says."""
+    document: dict[str, Any] = json.loads(pipeline("plan", manifest, "--json", *arguments, expect=expect).stdout)
+    return document
+
+
+def results(manifest: Path) -> list[dict[str, Any]]:
+    """The lines of results.jsonl."""
+    text = (manifest.parent / "out/test/results.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def owed(cells: list[dict[str, Any]]) -> Counter[str]:
+    """Key → 1 for every distinct picture: what a gateway should have billed, whatever happened."""
+    return Counter({cell["key"]: 1 for cell in cells})

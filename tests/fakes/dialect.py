@@ -1,0 +1,53 @@
+"""The fake gateway's dialects: one that recognises our id, one that doesn't."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pipeline.errors import LaneStopped, Refused, TryLater
+from pipeline.types import Answer, Call, Flow, Job, RemoteImage
+
+
+class FakeById:
+    """Submit with our id, poll, fetch. The same id twice is one job (as Runware's taskUUID)."""
+
+    name: ClassVar[str] = "fake"
+    settles: ClassVar[Literal["id", "none"]] = "id"
+    url: ClassVar[str] = "http://127.0.0.1:9"
+
+    def make(self, job: Job) -> Flow:
+        """Submit once, poll until it is done."""
+        body = {
+            "id": job.id if self.settles == "id" else None,
+            "spec": job.spec.key,
+            "prompt": job.spec.prompt,
+            "ratio": job.spec.aspect_ratio,
+            "count": job.count,
+        }
+        accepted = self.read((yield Call("POST", f"{job.base_url}/make", body, paid=True)))
+        while True:
+            state = self.read((yield Call("GET", f"{job.base_url}/jobs/{accepted['job']}", after=0.02)))
+            if state["status"] == "refused":
+                raise Refused(str(state["reason"]))
+            if state["status"] == "broken":
+                raise TryLater("the job broke and was not billed")
+            if state["status"] == "done":
+                return [RemoteImage(url=str(url), seed=7, usd=28_000) for url in state["images"]]
+
+    @staticmethod
+    def read(answer: Answer) -> dict[str, object]:
+        """The body of a good answer; the disposition of a bad one."""
+        if answer.status in (401, 402, 403):
+            raise LaneStopped(f"the account can't be used ({answer.status})")
+        if answer.status >= 400:
+            raise Refused(f"the gateway answered {answer.status}")
+        if not isinstance(answer.json, dict) or not {"job", "status"} & set(answer.json):
+            raise Refused("the answer makes no sense")
+        return dict(answer.json)
+
+
+class FakeWithoutId(FakeById):
+    """The same gateway, but a second submit is a second job (as fal's queue)."""
+
+    name = "fake-none"
+    settles = "none"

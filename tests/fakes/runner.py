@@ -1,0 +1,19 @@
+"""The real command line in a real process, with the fake dialects registered."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from fakes.dialect import FakeById, FakeWithoutId
+
+from pipeline.cli import main
+from pipeline.engine import lane
+from pipeline.gateways import DIALECTS
+
+DIALECTS.update({dialect.name: dialect for dialect in (FakeById(), FakeWithoutId())})
+
+lane.FIRST_WAIT = 0.01  # the real waits, a fiftieth of their length
+
+if __name__ == "__main__":
+    sys.exit(main())

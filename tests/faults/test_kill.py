@@ -1,0 +1,88 @@
+"""``kill -9`` at random moments: nothing that was paid is lost, and nothing is paid twice."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakes.campaign import HERE, REPOSITORY, environment, run, write_campaign
+from fakes.gateway import FakeGateway, Faults, serving
+
+KILLS = 20
+
+
+def kill_at_random(manifest: Path, kills: int, seconds: tuple[float, float], seed: int) -> int:
+    """Start a run and kill it after a random time, again and again; returns how many were killed on their way."""
+    chance = random.Random(seed)
+    killed = 0
+    for _ in range(kills):
+        command = [sys.executable, str(HERE / "runner.py"), "run", str(manifest)]
+        process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(chance.uniform(*seconds))
+        except subprocess.TimeoutExpired:
+            killed += 1
+            process.kill()
+            process.wait()
+    return killed
+
+
+def assert_paid_once(gateway: FakeGateway, cells: list[dict[str, str]], ledger_keys: int) -> None:
+    """What the gateway billed is what there is: as many pictures as keys, no job made twice."""
+    assert sum(gateway.state.billed.values()) == ledger_keys == len({cell["key"] for cell in cells})
+
+
+def test_the_realistic_campaign_survives_twenty_kills(tmp_path: Path) -> None:
+    """The realistic example, killed twenty times: all cells done, every picture billed exactly once."""
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")  # noqa: T201  # shown when it fails
+    with serving() as gateway:
+        manifest = tmp_path / "killed.yaml"
+        manifest.write_text(
+            f"version: 1\ncampaign: killed\nextends: {REPOSITORY / 'manifests/autumn-tableware/campaign.yaml'}\n"
+            f"model: {HERE / 'model.yaml'}\nbudget: {{usd: 1000}}\n"
+            f"providers: [{{name: fake, base_url: '{gateway.url}', concurrency: 8}}]\n"
+            "outputs: {folder: out}\n"
+        )
+        killed = kill_at_random(manifest, KILLS, (0.3, 1.2), seed)
+        last = run(manifest)
+        assert last["done"] == last["cells"] > 500
+        pictures = {line["key"] for line in _lines(tmp_path / "out/results.jsonl")}
+        assert sum(gateway.state.billed.values()) == len(pictures) > 200
+        assert killed >= KILLS // 2, "the kills came too late to mean anything"
+        assert run(manifest)["made"] == 0
+    assert not list(tmp_path.rglob("*.part")) or last["done"] == last["cells"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_without_an_id_a_kill_may_leave_uncertain_but_never_pays_twice(tmp_path: Path, seed: int) -> None:
+    """Where nothing settles a lost answer: done and uncertain together are all, and no spec is billed twice."""
+    with serving(Faults(polls=2)) as gateway:
+        provider = {"name": "fake-none", "base_url": gateway.url, "concurrency": 4}
+        manifest = write_campaign(tmp_path, count=8, provider=provider)
+        kill_at_random(manifest, 6, (0.3, 0.6), seed)
+        last = run(manifest, expect=0 if not _uncertain(manifest) else 3)
+        lines = _lines(tmp_path / "out/test/results.jsonl")
+    states = [line["state"] for line in lines]
+    assert states.count("done") + states.count("uncertain") == last["cells"] == 32
+    assert max(gateway.state.billed.values()) == 1
+
+
+def _uncertain(manifest: Path) -> bool:
+    """Whether the ledger holds a request whose fate a kill made unknown."""
+    import sqlite3
+
+    ledger = manifest.parent / "out/test/.pipeline/ledger.sqlite"
+    with sqlite3.connect(ledger) as db:
+        found = db.execute("SELECT count(*) FROM requests WHERE state IN ('intent', 'uncertain')").fetchone()[0]
+    db.close()
+    return bool(found)
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
+    import json
+
+    return [json.loads(line) for line in path.read_text().splitlines()]
