@@ -357,7 +357,7 @@ class _Expander:
         prefix = _prefix(self.manifest, text, references)
         specs: dict[tuple[str, str, str], Spec] = {}
         vary = "_".join(slug(label) for _, label in place.vary)
-        shared = context | {"vary": vary} | {axis: label for axis, label in place.vary}
+        shared = context | {"vary": vary} | dict(place.vary)
         for combo in combos:
             wanted = combo.format if outputs.native else "png"
             shape = (combo.resolution, combo.aspect_ratio, wanted)

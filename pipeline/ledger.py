@@ -247,8 +247,10 @@ class Ledger:
         pictures = json.dumps(row.pictures)
         self._db.execute(
             "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
-            (row.id, row.spec, pictures, row.take, row.provider, row.gateway, row.model, row.label, row.state)
-            + (row.reserved, row.usd, row.created, row.error),
+            (
+                *(row.id, row.spec, pictures, row.take, row.provider, row.gateway, row.model, row.label, row.state),
+                *(row.reserved, row.usd, row.created, row.error),
+            ),
         )
 
     def add_receipt(self, request: str, step: int, answer: Answer) -> None:

@@ -240,7 +240,7 @@ class _Reader:
         self,
         path: KeyPath,
         set_name: str,
-        row: Any,
+        row: Any,  # noqa: ANN401  # fits the schema
         extra_vars: dict[str, Any],
         extra_tags: list[str],
     ) -> Product:

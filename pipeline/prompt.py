@@ -180,8 +180,8 @@ def check_slots(text: str, count: int) -> tuple[list[tuple[str, str, str]], list
         if number not in used and not (count == 1 and 0 in used):
             fact = f"reference {number} is sent but the prompt never says @Image{number}"
             warnings.append((f"@Image{number}", fact, "mention it, or remove it from images"))
-    for found in _NEARLY_SLOT.findall(text):
-        warnings.append((found, f"{found!r} is no slot", "slots are written @Image1, @Image2 …"))
+    hint = "slots are written @Image1, @Image2 …"
+    warnings += [(found, f"{found!r} is no slot", hint) for found in _NEARLY_SLOT.findall(text)]
     return errors, warnings
 
 

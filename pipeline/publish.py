@@ -26,7 +26,7 @@ from pipeline.types import Cell, Json, Manifest, Reference
 
 SHEET = "report.html"
 RESULTS = "results.jsonl"
-_REFERENCE_SIDE = 200
+_REFERENCE_BOX = (200, 200)
 
 
 class Publisher:
@@ -42,8 +42,10 @@ class Publisher:
         self.providers = ledger.providers()
         self.earlier = ledger.takes()
         self.guard = "\n".join(
-            (__version__, plan.expansion.fingerprint(), str(ledger.meta("serial")), str(stopped))
-            + tuple(str(plan.counted(action)) for action in ("done", "make", "failed", "uncertain"))
+            (
+                *(__version__, plan.expansion.fingerprint(), str(ledger.meta("serial")), str(stopped)),
+                *(str(plan.counted(action)) for action in ("done", "make", "failed", "uncertain")),
+            )
         )
 
     def publish(self) -> Path:
@@ -78,6 +80,7 @@ class Publisher:
     # ── one cell, one picture ───────────────────────────────────────────────────────────────────
 
     def state(self, step: Step) -> State:
+        """What the sheet and results say of a cell."""
         if step.action == "done":
             return "done"
         if step.action in ("failed", "uncertain"):
@@ -87,6 +90,7 @@ class Publisher:
         return "stopped" if self.stopped else "missing"
 
     def row(self, cell: Cell) -> PictureRow | None:
+        """The picture behind a cell, when it was made."""
         return self.pictures.get(cell.picture.key)
 
     def result(self, step: Step) -> dict[str, Json]:
@@ -121,6 +125,7 @@ class Publisher:
         }
 
     def provider(self, row: PictureRow | None) -> str | None:
+        """Who made a picture."""
         return self.providers.get(row.request, (None, None))[0] if row else None
 
     def sidecars(self) -> None:
@@ -231,6 +236,7 @@ class Publisher:
         return price * (sum(len(tile.cells) for tile in tiles) - len(self.plan.expansion.pictures))
 
     def tile(self, label: str, steps: list[Step], references: dict[tuple[str, str], int]) -> TileView:
+        """One picture in one place, with its cells."""
         cell = steps[0].cell
         row, spec, place = self.row(cell), cell.picture.spec, cell.place
         worst = max(steps, key=lambda step: step.action != "done")
@@ -271,6 +277,7 @@ class Publisher:
         )
 
     def cell(self, step: Step) -> CellView:
+        """One output file."""
         file = self.files.get(step.cell.file) if step.action == "done" else None
         return CellView(
             label=step.cell.label,
@@ -281,6 +288,7 @@ class Publisher:
         )
 
     def thumb(self, row: PictureRow) -> str | None:
+        """A picture's thumbnail; made again from the kept original when it is gone."""
         path = self.folder / PRIVATE / thumb_name(row.key, row.take)
         if not path.is_file():
             try:
@@ -290,12 +298,13 @@ class Publisher:
         return data_uri(path.read_bytes())
 
     def reference(self, reference: Reference) -> ReferenceView:
+        """A reference image, small."""
         thumb = None
         if "://" not in reference.source:
             path = self.folder / PRIVATE / "thumbs" / f"reference-{reference.digest}.webp"
             try:
                 if not path.is_file():
-                    write(str(path), thumbnail(decode(Path(reference.source).read_bytes()), _REFERENCE_SIDE))
+                    write(str(path), thumbnail(decode(Path(reference.source).read_bytes()), _REFERENCE_BOX))
                 thumb = data_uri(path.read_bytes())
             except (OSError, MediaError):
                 thumb = None
@@ -315,13 +324,14 @@ def iso(seconds: float) -> str:
 def git_commit(folder: Path) -> str | None:
     """The short commit of the repository around a folder, with ``+`` when it has local changes; None without one."""
     try:
-        base = ["git", "-C", str(folder)]
-        head = subprocess.run(
-            [*base, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=5, check=True
-        )  # fixed words
-        dirty = subprocess.run(
-            [*base, "status", "--porcelain", "-uno"], capture_output=True, timeout=5, check=True
-        ).stdout  # fixed words
+        head = _git(folder, "rev-parse", "--short", "HEAD")
+        dirty = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
-    return head.stdout.strip() + ("+" if dirty else "")
+    return head + ("+" if dirty else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603  # fixed words
+    return done.stdout.strip()

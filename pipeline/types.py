@@ -16,7 +16,7 @@ from pipeline.errors import Mark, Problem
 from pipeline.strict_yaml import Map, Scalar, key_path, mark_of
 
 KeyPath: TypeAlias = tuple[str | int, ...]
-Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 EXTENSION = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 """Format → file extension."""

@@ -17,6 +17,7 @@ from pipeline.ledger import Ledger, open_ledger, read_ledger
 from pipeline.manifest import load
 from pipeline.models import load_model, model_names
 from pipeline.plan import Plan, Selection, make_plan
+from pipeline.schema import schema_text
 from pipeline.types import dollars, micro_usd
 
 MISSING, BUDGET, WORK, INTERRUPTED = 3, 4, 5, 130
@@ -29,7 +30,8 @@ def init(arguments: argparse.Namespace, console: Console) -> int:
         raise PipelineError(f"{target / 'campaign.yaml'}: is there already; choose another folder")
     try:
         with as_file(files("pipeline").joinpath("template")) as template:
-            shutil.copytree(template, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+            shutil.copytree(template, target, dirs_exist_ok=True)
+        (target / "manifest.schema.json").write_text(schema_text("manifest"), "utf-8")
     except OSError as error:
         raise PipelineError(f"{error.filename or target}: {error.strerror or error}") from None
     console.result(f"made {target / 'campaign.yaml'} and its assets")
@@ -128,8 +130,10 @@ def _carry_out(
     from pipeline.run import carry_out
 
     pictures = sum(len(request.pictures) for request in plan.requests)
+    rebuild = plan.counted("rebuild")
     console.note(
-        f"{count(pictures, 'picture')} to make ({dollars(plan.usd)}), {count(plan.counted('rebuild'), 'file')} to rebuild"
+        f"{count(pictures, 'picture')} to make ({dollars(plan.usd)})"
+        + (f", {count(rebuild, 'file')} to rebuild, free" if rebuild else "")
     )
     budget = None if arguments.budget is None else micro_usd(arguments.budget)
     workers = arguments.workers or default_workers()
@@ -253,8 +257,8 @@ def models(arguments: argparse.Namespace, console: Console) -> int:
             console.result(f"  {line}")
         limits = model.reference
         console.result(
-            f"  references: {', '.join(limits.formats)}, up to {limits.max_bytes / 1e6:g} MB, sides of {limits.min_side} pixels "
-            f"or more, up to 1:{limits.max_ratio:g}"
+            f"  references: {', '.join(limits.formats)}, up to {limits.max_bytes / 1e6:g} MB, "
+            f"sides of {limits.min_side} pixels or more, up to 1:{limits.max_ratio:g}"
         )
         console.result(f"  offered by: {', '.join(model.offers)} (see `pipeline providers`)")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -35,7 +35,7 @@ class Progress:
                 bar_format="{desc}{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {postfix} {remaining} left",
             )
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         """Nothing to do."""
         return self
 
@@ -74,6 +74,7 @@ class Progress:
             self.console.note(text)
 
     def show(self, event: Event) -> None:
+        """Move the bar, or print a line now and then."""
         failed = f"· {self.failed} failed " if self.failed else ""
         if self.bar is not None:
             self.bar.set_postfix_str(f"{failed}· {dollars(self.usd)} ·", refresh=False)

@@ -182,6 +182,7 @@ class Drive:
                 await self.session.failed(self.order.only(index), reason, permanent=False)
 
     async def finish_one(self, index: int, image: RemoteImage, gone: list[DownloadError]) -> None:
+        """One image through the data plane and into the ledger; what can't be fetched goes to ``gone``."""
         job = self.order.jobs[index]
         job = replace(job, image=image, proof=job.proof if image.proof else None)
         with self.session.shield() as scope:
@@ -201,6 +202,7 @@ class Drive:
             gone.append(DownloadError("left while the picture was fetched"))
 
     def cost(self, image: RemoteImage) -> int:
+        """Micro-dollars: what the gateway tells, or else the provider's price."""
         return self.provider.usd if image.usd is None else image.usd
 
     async def record(self, index: int, image: RemoteImage, finished: FinishedPicture) -> None:
@@ -250,6 +252,7 @@ class Drive:
             self.session.budget.settle(self.reserved, usd)
 
     def row(self, state: str) -> RequestRow:
+        """The order as the ledger keeps it."""
         order = self.order
         return RequestRow(
             id=order.id,

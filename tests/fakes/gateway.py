@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Quiet."""
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         server, state = self.server, self.server.state
         with server.lock:
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.raw(200, b"<html>busy</html>", "text/html")
         return self.answer(200, {"job": job})
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         server, state = self.server, self.server.state
         parts = self.path.strip("/").split("/")
         if parts[0] == "bill":

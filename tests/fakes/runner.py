@@ -6,7 +6,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fakes.dialect import FakeById, FakeWithoutId
-
 from pipeline.cli import main
 from pipeline.engine import lane
 from pipeline.gateways import DIALECTS

@@ -178,6 +178,32 @@ def test_the_budget_is_never_exceeded_and_the_next_run_continues(tmp_path: Path)
     assert (sum(gateway.state.billed.values()), max(gateway.state.billed.values())) == (6, 1)
 
 
+def test_a_wish_for_a_retake_stays_until_it_is_made(tmp_path: Path) -> None:
+    """A retake that the budget cut short is continued by a plain run, and none is made twice."""
+    with serving() as gateway:
+        manifest = campaign(tmp_path, gateway)
+        run(manifest)
+        assert run(manifest, "--retake", "*", "--budget", "0.06", expect=4)["made"] == 2
+        assert run(manifest)["made"] == 4
+        assert run(manifest)["made"] == 0
+    assert [cell["take"] for cell in results(manifest)] == [2] * 12
+    assert sum(gateway.state.billed.values()) == 12
+
+
+def test_an_intent_whose_gateway_is_gone_stays_open(tmp_path: Path) -> None:
+    """Accepted, answer lost, and then nobody listens: the order is not given up, and not paid again later."""
+    with serving(Faults(submit=lambda n: "drop-after")) as gateway:
+        manifest = campaign(tmp_path, gateway, count=1, outputs={})
+        assert run(manifest, expect=3)["failed"] == 0
+        gateway.faults.submit = lambda n: (503, {"retry-after": "0"})
+        assert run(manifest, expect=3)["failed"] == 0
+        gateway.faults.submit = lambda n: (402, {})
+        assert run(manifest, expect=3)["failed"] == 0
+        gateway.faults.submit = lambda n: None
+        assert run(manifest)["made"] == 1
+    assert sum(gateway.state.billed.values()) == 1
+
+
 def test_an_unreachable_gateway_costs_nothing_and_ends(tmp_path: Path) -> None:
     """Nobody listens: the picture fails for now, with the reason, and is owed the next time."""
     with serving() as gateway:
