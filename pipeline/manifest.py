@@ -131,7 +131,7 @@ class _Reader:
         references = {name: self.reference(name, value) for name, value in tree.get("references", {}).items()}
         model = self.model()
         providers = self.providers(model) if model else ()
-        outputs = self.outputs(tree.get("outputs", {}))
+        outputs = self.outputs(tree.get("outputs", {}), proofs=self.proofs_of_paid(model, providers))
         budget = tree.get("budget", {})
         if model is None or not providers:
             raise ManifestError(self.found)
@@ -163,7 +163,7 @@ class _Reader:
             return None
 
     def providers(self, model: Model) -> tuple[Provider, ...]:
-        listed: list[Any] = self.tree.get("providers", ["local"])
+        listed = self.listed()
         by_name = {(entry if isinstance(entry, str) else entry["name"]): entry for entry in listed}
         chosen = [by_name.get(name, name) for name in self.chosen] if self.chosen else listed
         result: list[Provider] = []
@@ -304,7 +304,18 @@ class _Reader:
             if name in RESERVED:
                 self.complain((*path, name), f"{name!r} has a meaning of its own in templates", "rename it", key=True)
 
-    def outputs(self, value: Any) -> Outputs:  # noqa: ANN401  # fits the schema
+    def proofs_of_paid(self, model: Model | None, providers: tuple[Provider, ...]) -> bool:
+        """Whether this makes proofs of a campaign whose own providers are paid."""
+        if model is None or not providers or not providers[0].proof:
+            return False
+        own = [entry if isinstance(entry, str) else entry.get("gateway", entry["name"]) for entry in self.listed()]
+        return any(gateway != "local" for gateway in own)
+
+    def listed(self) -> list[Any]:
+        """The providers as the manifest lists them."""
+        return list(self.tree.get("providers", ["local"]))
+
+    def outputs(self, value: Any, *, proofs: bool) -> Outputs:  # noqa: ANN401  # fits the schema
         defaults = {"resolution": ["1K"], "aspect_ratio": ["1:1"], "format": ["png"]}
         axes = {}
         for axis in _AXES:
@@ -312,6 +323,8 @@ class _Reader:
             axes[axis] = (given,) if isinstance(given, str) else tuple(given)
         mark = mark_of(self.tree, ("outputs", "folder")) if "folder" in value else None
         folder = resolve(mark.file if mark else self.file, value.get("folder", f"out/{self.tree['campaign']}"))
+        if proofs:  # never in the place of paid pictures
+            folder = folder.with_name(f"{folder.name}-proofs")
         return Outputs(
             **axes,
             variants=value.get("variants", 1),

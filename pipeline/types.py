@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -17,6 +18,9 @@ from pipeline.strict_yaml import Map, Scalar, key_path, mark_of
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+
+_RATIO = re.compile(r"(?<=\d):(?=\d)")
+_NO_NAME = re.compile(r"[^\w.]+")
 
 EXTENSION = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 """Format → file extension."""
@@ -34,10 +38,10 @@ def dollars(usd: int) -> str:
     return f"${whole}.{cents.ljust(2, '0')}"
 
 
+@lru_cache(maxsize=8192)
 def slug(text: str) -> str:
     """A file-name part: letters, digits, ``.``, ``_`` and ``-`` stay, ``16:9`` becomes ``16x9``, the rest ``-``."""
-    text = re.sub(r"(?<=\d):(?=\d)", "x", text.strip())
-    return re.sub(r"[^\w.]+", "-", text).strip("-.")[:80] or "_"
+    return _NO_NAME.sub("-", _RATIO.sub("x", text.strip())).strip("-.")[:80] or "_"
 
 
 # ── what a model can do, and where ──────────────────────────────────────────────────────────────

@@ -16,7 +16,7 @@ from pipeline.expand import PRIVATE, Expansion, expand
 from pipeline.ledger import Ledger, open_ledger, read_ledger
 from pipeline.manifest import load
 from pipeline.models import load_model, model_names
-from pipeline.plan import Plan, Selection, make_plan
+from pipeline.plan import Action, Plan, Selection, make_plan
 from pipeline.schema import schema_text
 from pipeline.types import dollars, micro_usd
 
@@ -175,6 +175,15 @@ def _say_end(document: dict[str, Any], console: Console) -> None:
     console.result(f"contact sheet: {document['sheet']}")
 
 
+_WORDS: dict[Action, str] = {
+    "done": "done",
+    "rebuild": "to rebuild",
+    "make": "to make",
+    "failed": "failed",
+    "uncertain": "uncertain",
+}
+
+
 def status(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline status``."""
     expansion = expand(load(arguments.manifest, providers=arguments.provider))
@@ -187,7 +196,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
         "folder": str(expansion.manifest.outputs.folder),
         "cells": len(now.steps),
         "pictures": len(expansion.pictures),
-        **{action: now.counted(action) for action in ("done", "rebuild", "make", "failed", "uncertain")},
+        **{action: now.counted(action) for action in _WORDS},
         "spent_usd": money.spent / 1e6,
         "reserved_usd": money.reserved / 1e6,
         "uncertain_usd": money.uncertain / 1e6,
@@ -202,10 +211,11 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
             f"{document['campaign']} ({count(document['cells'], 'cell')}, {count(document['pictures'], 'picture')})",
         ),
         ("folder", document["folder"]),
-        *((action, count(document[action], "cell")) for action in ("done", "rebuild", "make", "failed", "uncertain")),
+        *((word, count(now.counted(action), "cell")) for action, word in _WORDS.items() if now.counted(action)),
         ("spent", dollars(money.spent)),
-        ("reserved", f"{dollars(money.reserved)} in flight, {dollars(money.uncertain)} uncertain"),
     ]
+    if money.reserved or money.uncertain:
+        rows.append(("reserved", f"{dollars(money.reserved)} in flight, {dollars(money.uncertain)} uncertain"))
     for line in table(rows):
         console.result(line)
     for row in requests:

@@ -265,6 +265,8 @@ def test_a_paid_provider_is_priced_and_not_called_yet(tmp_path: Path) -> None:
     assert "--provider local" in done.stderr
     assert run(manifest, "--provider", "local")["made"] == 2
     assert plan(manifest)["usd"] == pytest.approx(0.056), "a proof is no picture of the model"
+    assert (tmp_path / "out/test-proofs/report.html").is_file()
+    assert not list((tmp_path / "out/test").rglob("*.png")), "a proof never takes the place of a paid picture"
 
 
 def test_the_two_executors_make_the_same_files(campaign: Path, tmp_path: Path) -> None:
