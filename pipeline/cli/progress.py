@@ -32,7 +32,7 @@ class Progress:
                 unit="picture",
                 file=sys.stderr,
                 dynamic_ncols=True,
-                bar_format="{desc}{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {postfix} {remaining} left",
+                bar_format="{percentage:3.0f}% |{bar}| {n_fmt} of {total_fmt} pictures{desc} · {remaining} left",
             )
 
     def __enter__(self) -> Self:
@@ -77,7 +77,7 @@ class Progress:
         """Move the bar, or print a line now and then."""
         failed = f"· {self.failed} failed " if self.failed else ""
         if self.bar is not None:
-            self.bar.set_postfix_str(f"{failed}· {dollars(self.usd)} ·", refresh=False)
+            self.bar.set_description_str(f" {failed}· {dollars(self.usd)}", refresh=False)
             self.bar.update(self.done + self.failed - self.bar.n)
             return
         now = time.monotonic()

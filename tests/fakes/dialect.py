@@ -26,13 +26,19 @@ class FakeById:
         }
         accepted = self.read((yield Call("POST", f"{job.base_url}/make", body, paid=True)))
         while True:
-            state = self.read((yield Call("GET", f"{job.base_url}/jobs/{accepted['job']}", after=0.02)))
+            state = self.read((yield Call("GET", f"{job.base_url}/jobs/{accepted.get('job')}", after=0.02)))
+            state.setdefault("status", None)
             if state["status"] == "refused":
                 raise Refused(str(state["reason"]))
             if state["status"] == "broken":
                 raise TryLater("the job broke and was not billed")
             if state["status"] == "done":
-                return [RemoteImage(url=str(url), seed=7, usd=28_000) for url in state["images"]]
+                images = state.get("images")
+                if not isinstance(images, list):
+                    raise Refused("the answer names no images")
+                return [RemoteImage(url=str(url), seed=7, usd=28_000) for url in images]
+            if state["status"] != "running":
+                raise Refused(f"the status {state['status']!r} makes no sense")
 
     @staticmethod
     def read(answer: Answer) -> dict[str, object]:
