@@ -316,7 +316,7 @@ def open_ledger(folder: Path, campaign: str) -> Iterator[Ledger]:
     with _lock(folder / "lock"):
         path, marker = folder / "ledger.sqlite", folder / "campaign.json"
         if marker.exists() or (path.exists() and path.stat().st_size):
-            ledger = Ledger(_connect(path, marker, "rw"), folder)
+            ledger = Ledger(_connect(path, marker), folder)
         else:
             ledger = Ledger(_create(path, marker, campaign), folder)
         try:
@@ -336,7 +336,7 @@ def read_ledger(folder: Path) -> Iterator[Ledger | None]:
     if not marker.exists() and not (path.exists() and path.stat().st_size):
         yield None
         return
-    ledger = Ledger(_connect(path, marker, "rw"), folder)
+    ledger = Ledger(_connect(path, marker), folder)
     try:
         yield ledger
     finally:
@@ -344,11 +344,14 @@ def read_ledger(folder: Path) -> Iterator[Ledger | None]:
 
 
 def _create(path: Path, marker: Path, campaign: str) -> sqlite3.Connection:
+    """A new ledger, made under another name and renamed when it is whole: a kill leaves all of it or nothing."""
     identity = str(uuid.uuid4())
+    new = path.with_suffix(".new")
     try:
         path.unlink(missing_ok=True)
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        path.chmod(0o600)
+        new.unlink(missing_ok=True)
+        db = sqlite3.connect(new, isolation_level=None)
+        new.chmod(0o600)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("BEGIN IMMEDIATE")
@@ -358,20 +361,22 @@ def _create(path: Path, marker: Path, campaign: str) -> sqlite3.Connection:
         db.execute(f"PRAGMA user_version = {VERSION}")
         db.executemany("INSERT INTO meta VALUES (?, ?)", [("identity", identity), ("serial", "0")])
         db.execute("COMMIT")
+        db.close()
+        new.replace(path)
         marker.write_text(json.dumps({"campaign": campaign, "ledger": identity}) + "\n", "utf-8")
     except (sqlite3.Error, OSError) as error:
         raise LedgerError(f"{path}: can't be made: {error}") from None
-    return db
+    return _connect(path, marker)
 
 
-def _connect(path: Path, marker: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, marker: Path) -> sqlite3.Connection:
     """Open an existing ledger, refusing whatever it is not."""
     restore = f"restore it from a backup; or delete {path.parent} to start anew, which pays for every picture again"
     if not path.exists() or not path.stat().st_size:
         raise LedgerError(f"{path}: the ledger is gone, though this campaign had one: {restore}")
     try:
         db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
         )
         if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise LedgerError(f"{path}: this is no ledger of campaign-pipeline: {restore}")

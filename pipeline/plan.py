@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from pipeline.expand import PRIVATE, Expansion, provider_lacks
 from pipeline.ledger import EMPTY, FileRow, Ledger, PictureRow, RequestRow, Snapshot
-from pipeline.types import Cell, Json, Manifest, Picture, Provider, Spec
+from pipeline.types import Cell, Json, Manifest, Picture, Provider, Reference, Spec
 
 Action: TypeAlias = Literal["done", "rebuild", "make", "failed", "uncertain"]
 """done: nothing to do · rebuild: from the kept original, free · make: owed · failed: refused before, not asked
@@ -275,6 +275,11 @@ class _Planner:
             else:
                 groups.setdefault((picture.spec.key, take), []).append((picture, step.cell.label))
         result = [self.resumed(row, owed) for row, owed in resumed.values()]
+        result += [
+            self.unwanted(row)
+            for row in self.snapshot.open_requests
+            if row.state == "accepted" and row.id not in resumed
+        ]
         for (_, take), owed in groups.items():
             spec = owed[0][0].spec
             providers = tuple(p for p in self.manifest.providers if not provider_lacks(p.offer, spec))
@@ -284,6 +289,14 @@ class _Planner:
                 pictures = tuple(picture for picture, _ in part)
                 result.append(PlannedRequest(spec, pictures, take, part[0][1], providers))
         return result, takes
+
+    def unwanted(self, row: RequestRow) -> PlannedRequest:
+        """A request that was accepted for a picture nobody wants any more: it is paid, so it is fetched and kept."""
+        parts: dict[str, Any] = (self.ledger.described(row.spec) if self.ledger else None) or {}
+        references = tuple(Reference(name, "", digest) for name, digest in parts.get("references", []))
+        words = (str(parts.get(name, "")) for name in ("resolution", "aspect_ratio", "format"))
+        spec = Spec(row.spec, str(parts.get("model")), False, str(parts.get("prompt", "")), references, *words)
+        return self.resumed(row, [(Picture(key, spec, variant), row.label) for key, variant in row.pictures])
 
     def resumed(self, row: RequestRow, owed: list[tuple[Picture, str]]) -> PlannedRequest:
         providers = tuple(p for p in self.manifest.providers if p.name == row.provider)

@@ -141,14 +141,17 @@ class Engine:
         """One order to its end, whatever that is."""
         reason = ""
         for wait in backoff(ATTEMPTS):
+            drive = Drive(self.session, lane, order)
             try:
                 with anyio.fail_after(ORDER_SECONDS):
-                    return await Drive(self.session, lane, order).run()
+                    return await drive.run()
             except BudgetReached:
                 lane.queue.appendleft(order)
                 return self.stop("budget")
             except LaneStopped as error:
-                return self._stop_lane(lane, order, str(error))
+                if drive.open:
+                    self.session.pending(order, str(error))
+                return self._stop_lane(lane, [] if drive.open else [order.anew()], str(error))
             except LostAnswer as error:
                 return await self.session.uncertain(order, str(error))
             except Refused as error:
@@ -163,13 +166,13 @@ class Engine:
             await anyio.sleep(wait)
         return await self.session.failed(order, reason, permanent=False)
 
-    def _stop_lane(self, lane: Lane[Order], order: Order, reason: str) -> None:
+    def _stop_lane(self, lane: Lane[Order], unsubmitted: list[Order], reason: str) -> None:
         """The account can't be used: hand what it has not submitted to other providers of the pool."""
         if lane.stopped is None:
             lane.stopped = reason
             self.session.outcome.lanes[lane.provider.name] = reason
             self.session.events(Event("lane", lane.provider.name, reason, pictures=0))
-        moved = [order.anew(), *lane.queue]
+        moved = [*unsubmitted, *lane.queue]
         lane.queue.clear()
         for waiting in moved:
             if waiting.state != "new" or not self._enqueue(waiting):

@@ -79,6 +79,11 @@ class Drive:
         self.doubt = order.state == "intent"  # whether an earlier paid call of this id may have arrived
         self.started = time.time()
 
+    @property
+    def open(self) -> bool:
+        """Whether the request was accepted, or may have been: it must never be asked for anew."""
+        return self.state == "accepted" or (self.state == "intent" and self.doubt)
+
     async def run(self) -> None:
         """Make and record all pictures of the order."""
         for wait in backoff(FETCHES):
@@ -105,11 +110,17 @@ class Drive:
                 if step.after:
                     await anyio.sleep(step.after)
                 step = await self.pay(step, flow) if step.paid else _advance(flow, await self.ask(step))
-        except (TryLater, LaneStopped, Refused) as error:
-            refused = isinstance(error, Refused)
-            if self.doubt and self.state == "intent" and not refused:
+        except LaneStopped as error:
+            if not self.open:
+                await self.end("refused", str(error))
+            raise
+        except TryLater as error:
+            if self.doubt and self.state == "intent":
                 raise StillOpen(str(error)) from None
-            await self.end("failed" if refused or self.state == "accepted" else "refused", str(error))
+            await self.end("failed" if self.state == "accepted" else "refused", str(error))
+            raise
+        except Refused as error:
+            await self.end("failed", str(error))
             raise
         finally:
             flow.close()

@@ -61,15 +61,14 @@ class Lane(Generic[T]):
                     reason = str(error)
                 else:
                     after = retry_after(answer.headers)
-                    if not _not_now(answer, after):
-                        if answer.status < 500:
-                            self._quicken()
-                            return answer
-                        if call.paid:
-                            raise LostAnswer(f"the gateway answered {answer.status}")
-                    else:
-                        self._slow(wait if after is None else after)
                     reason = f"the gateway answered {answer.status}"
+                    if _not_now(answer, after):
+                        self._slow(wait if after is None else after)
+                    elif _whole(answer):
+                        self._quicken()
+                        return answer
+                    elif call.paid:
+                        raise LostAnswer(f"{reason} without saying what became of the request")
             await anyio.sleep(wait if after is None else after)
         raise TryLater(reason)
 
@@ -90,6 +89,11 @@ class Lane(Generic[T]):
 def _not_now(answer: Answer, after: float | None) -> bool:
     """Not accepted, to be tried again: 429, or 503 that says when."""
     return answer.status == 429 or (answer.status == 503 and after is not None)
+
+
+def _whole(answer: Answer) -> bool:
+    """Something that a dialect can read: no 5xx, and no success in anything but JSON (a proxy's page, say)."""
+    return answer.status < 500 and not (answer.status < 300 and answer.json is None)
 
 
 def backoff(tries: int) -> Iterator[float]:

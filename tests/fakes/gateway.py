@@ -34,6 +34,7 @@ class Faults:
 
     submit: Callable[[int], str | tuple[int, dict[str, str]] | None] = lambda n: None
     image: Callable[[int], str | None] = lambda n: None
+    poll: Callable[[int], int] = lambda n: 200  # status of each poll; 0: HTML with 200
     refuse: Callable[[str], bool] = lambda prompt: False
     lose: int = 0  # images missing from each job
     polls: int = 1  # polls that say "running" before a job is done
@@ -114,6 +115,11 @@ class _Handler(BaseHTTPRequestHandler):
                 return self.answer(404, {"error": "unknown"})
             if parts[0] == "jobs":
                 state.polls += 1
+                status = server.faults.poll(state.polls)
+                if status == 0:
+                    return self.raw(200, b"<html>busy</html>", "text/html")
+                if status != 200:
+                    return self.answer(status, {"error": "not now"})
                 job["polls"] = int(str(job["polls"])) + 1
                 if job["refused"]:
                     return self.answer(200, {"status": "refused", "reason": "content policy: no <b>tea</b>"})

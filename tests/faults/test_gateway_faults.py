@@ -53,7 +53,7 @@ def test_not_now_is_tried_again(tmp_path: Path, headers: dict[str, str]) -> None
     assert sum(gateway.state.billed.values()) == 6
 
 
-@pytest.mark.parametrize("fault", ["drop-before", "drop-after"])
+@pytest.mark.parametrize("fault", ["drop-before", "drop-after", "garbage"])
 def test_a_lost_answer_is_settled_by_our_id(tmp_path: Path, fault: str) -> None:
     """Where the gateway knows our id, a lost answer is asked for again and never billed twice."""
     with serving(Faults(submit=lambda n: fault if n % 2 else None)) as gateway:
@@ -63,7 +63,7 @@ def test_a_lost_answer_is_settled_by_our_id(tmp_path: Path, fault: str) -> None:
     assert max(gateway.state.billed.values()) == 1
 
 
-@pytest.mark.parametrize("fault", ["drop-before", "drop-after", "status"])
+@pytest.mark.parametrize("fault", ["drop-before", "drop-after", "garbage", "status"])
 def test_a_lost_answer_without_an_id_is_held_as_uncertain(tmp_path: Path, fault: str) -> None:
     """Where nothing can settle a lost answer, the request is shown and priced, and never silently paid again."""
     answer = (502, {}) if fault == "status" else fault
@@ -110,6 +110,47 @@ def test_a_stopped_account_hands_its_pictures_to_the_next_provider(tmp_path: Pat
     assert (bad.state.submits, sum(bad.state.billed.values())) == (1, 0)
     assert sum(good.state.billed.values()) == 6
     assert {cell["provider"] for cell in results(manifest)} == {"second"}
+
+
+def test_a_key_that_is_revoked_while_polling_hands_nothing_on(tmp_path: Path) -> None:
+    """What one gateway accepted is never given to another, even when its account stops in the middle."""
+    with serving(Faults(poll=lambda n: 401)) as first, serving() as second:
+        providers = [
+            {"name": "first", "gateway": "fake", "base_url": first.url, "concurrency": 2},
+            {"name": "second", "gateway": "fake", "base_url": second.url},
+        ]
+        manifest = write_campaign(tmp_path, providers=providers)
+        run(manifest, expect=3)
+        accepted = sum(first.state.billed.values())
+        assert 1 <= accepted <= 2
+        first.faults.poll = lambda n: 200
+        assert run(manifest)["done"] == 12
+    assert sum(first.state.billed.values()) + sum(second.state.billed.values()) == 6
+
+
+def test_a_poll_that_answers_nonsense_loses_nothing(tmp_path: Path) -> None:
+    """HTML with 200, or 500, while polling: asked again, and the accepted request is kept."""
+    with serving(Faults(poll=lambda n: {1: 0, 2: 500, 3: 0}.get(n, 200))) as gateway:
+        assert run(campaign(tmp_path, gateway))["made"] == 6
+    assert sum(gateway.state.billed.values()) == 6
+
+
+def test_an_accepted_request_is_fetched_though_nobody_wants_it_any_more(tmp_path: Path) -> None:
+    """The prompt changes while a request is in flight: its picture is kept and its price settled, not lost."""
+    with serving(Faults(polls=10**9)) as gateway:
+        manifest = campaign(tmp_path, gateway, count=1, outputs={})
+        old = json.loads(manifest.read_text())["prompts"]
+        process = start(manifest)
+        wait_for_submits(gateway, 1, process)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        gateway.faults.polls = 0
+        edit(manifest, prompts={"table": {"text": "Place @Image1 on a shelf."}})
+        assert run(manifest)["made"] == 2
+        assert json.loads(pipeline("status", manifest, "--json").stdout)["spent_usd"] == pytest.approx(0.056)
+        edit(manifest, prompts=old)
+        assert run(manifest)["made"] == 0, "the old picture is there already"
+    assert sum(gateway.state.billed.values()) == 2
 
 
 def test_a_stopped_account_alone_leaves_pictures_pending(tmp_path: Path) -> None:

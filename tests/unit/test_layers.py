@@ -87,6 +87,10 @@ def test_nothing_names_a_registry_or_this_machine() -> None:
     words = ["pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "/work/" + "main", "/root/" + "."]
     for folder in ("pipeline", "schemas", "manifests", "tests", "benchmarks", ".ci"):
         for path in (repository / folder).rglob("*"):
-            if path.is_file() and "out" not in path.parts and path.suffix in {".py", ".yaml", ".json", ".md", ".csv", ""}:
+            if (
+                path.is_file()
+                and "out" not in path.parts
+                and path.suffix in {".py", ".yaml", ".json", ".md", ".csv", ""}
+            ):
                 text = path.read_text("utf-8", "replace")
                 assert not [word for word in words if word in text], path

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from pipeline.proof import Proof, render
-from pipeline.proof_palettes import PALETTES, choose, font, plain, shorten
+from pipeline.proof.ink import font, plain, shorten
+from pipeline.proof.palettes import PALETTES, choose
 
 SIZES = [
     *[
