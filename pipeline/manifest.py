@@ -6,6 +6,7 @@ Everything that one key can get wrong is found here, all at once; what takes sev
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,9 @@ def load(file: str, *, providers: list[str] | None = None) -> Manifest:
         ManifestError: when the files can't be read or don't fit the schema.
     """
     tree = read_tree(file)
+    if "products" not in tree and "prompts" not in tree:
+        fact = "is no manifest by itself: it has neither products nor prompts"
+        raise ManifestError([Problem(tree.mark, "", fact, "house rules are for others to `extends`")])
     found = list(problems(tree, "manifest"))
     reader = _Reader(tree, file, providers)
     if found:
@@ -323,6 +327,7 @@ class _Reader:
             axes[axis] = (given,) if isinstance(given, str) else tuple(given)
         mark = mark_of(self.tree, ("outputs", "folder")) if "folder" in value else None
         folder = resolve(mark.file if mark else self.file, value.get("folder", f"out/{self.tree['campaign']}"))
+        folder = Path(os.path.normpath(folder))
         if proofs:  # never in the place of paid pictures
             folder = folder.with_name(f"{folder.name}-proofs")
         return Outputs(

@@ -96,6 +96,14 @@ class Plan:
         """The price now, in micro-dollars."""
         return sum(request.usd for request in self.requests)
 
+    def cap(self, budget: int | None = None) -> int | None:
+        """The most that a run may add to the bill: what is left of every cap, and of ``budget``. None: no cap."""
+        money, caps = self.snapshot.money, self.manifest.budget
+        given = [cap for cap in (budget, caps.run) if cap is not None]
+        if caps.total is not None:
+            given.append(caps.total - money.spent - money.reserved - money.uncertain)
+        return max(0, min(given)) if given else None
+
     @property
     def work(self) -> bool:
         """Whether there is anything to do."""

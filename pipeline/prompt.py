@@ -170,7 +170,8 @@ def check_slots(text: str, count: int) -> tuple[list[tuple[str, str, str]], list
     used = slots_used(text)
     for number in sorted(set(used)):
         if number > count or (number == 0 and "@Image0" in text):
-            hint = f"use @Image1 to @Image{count}, or add an image" if count else "give the prompt images"
+            those = "@Image1" if count == 1 else f"@Image1 to @Image{count}"
+            hint = f"use {those}, or add an image" if count else "give the prompt images"
             errors.append((f"@Image{number}", f"@Image{number} names no reference: there {_be(count)} {have}", hint))
         elif number == 0 and count != 1:
             errors.append(

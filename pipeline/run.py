@@ -46,8 +46,23 @@ def carry_out(
     """Do what a plan says. ``budget``: one more cap for this run, in micro-dollars.
 
     Raises:
-        PipelineError: when a provider can't be called by this version.
         StorageError: when the ledger or a file can't be written; nothing is submitted after that.
+    """
+    retakes = {key: take for key, take in plan.takes.items() if take > 1}
+    if retakes:
+        ledger.commit([_add_wish(key, take) for key, take in retakes.items()])
+    report = Report()
+    _rebuild(plan, ledger, executor, report)
+    if plan.requests:
+        report.outcome = anyio.run(_run, plan, ledger, executor, plan.cap(budget), events, interrupted)
+    return report
+
+
+def check_callable(plan: Plan) -> None:
+    """Whether the providers that a plan needs can be called.
+
+    Raises:
+        PipelineError: when this version knows a provider's prices, but not its dialect.
     """
     for provider in plan.manifest.providers if plan.requests else ():
         if provider.offer.gateway not in DIALECTS:
@@ -55,25 +70,6 @@ def carry_out(
                 f"provider {provider.name}: this version plans and prices {provider.offer.gateway}, but can't call it "
                 "yet; make free proofs with --provider local"
             )
-    retakes = {key: take for key, take in plan.takes.items() if take > 1}
-    if retakes:
-        ledger.commit([_add_wish(key, take) for key, take in retakes.items()])
-    report = Report()
-    _rebuild(plan, ledger, executor, report)
-    if plan.requests:
-        cap = _cap(plan, budget)
-        report.outcome = anyio.run(_run, plan, ledger, executor, cap, events, interrupted)
-    return report
-
-
-def _cap(plan: Plan, budget: int | None) -> int | None:
-    """The most that this run may add to the bill: what is left of every cap."""
-    money = plan.snapshot.money
-    caps = [budget, plan.manifest.budget.run]
-    if plan.manifest.budget.total is not None:
-        caps.append(plan.manifest.budget.total - money.spent - money.reserved - money.uncertain)
-    given = [cap for cap in caps if cap is not None]
-    return max(0, min(given)) if given else None
 
 
 async def _run(  # anyio.run passes them by position

@@ -55,7 +55,7 @@ def problems(
         yield from _explain(error, whole, at)
 
 
-def _explain(  # one short case per keyword of the schema
+def _explain(  # noqa: C901  # one short case per keyword of the schema
     error: Any,  # noqa: ANN401  # jsonschema's errors are loosely typed
     root: Value,
     at: tuple[str | int, ...],
@@ -89,6 +89,10 @@ def _explain(  # one short case per keyword of the schema
         case "pattern":
             if "propertyNames" in error.absolute_schema_path:
                 mark = mark_of(root, (*path, value), key=True)
+                if error.validator == "pattern" and _is_empty(root, path, value):
+                    hint = "if a comma before it belongs to a text, quote the whole text"
+                    yield Problem(mark, key_path((*path, value)), f"the key {value!r} has no value", hint)
+                    return
             example = error.schema.get("examples", [""])[0]
             rule = error.schema.get("description", f"it must match {limit}").rstrip(".")
             yield Problem(mark, here, f"{_short(value)} is not allowed here", f"{rule} (for example {example})")
@@ -102,6 +106,14 @@ def _explain(  # one short case per keyword of the schema
             yield Problem(mark, here, f"{_short(value)} is out of range", f"the {word} is {limit}")
         case _:
             yield Problem(mark, here, _short(error.message))
+
+
+def _is_empty(root: Value, path: tuple[str | int, ...], key: str) -> bool:
+    """Whether a mapping holds this key without a value, as a stray comma in ``{…}`` makes it."""
+    node: Any = root
+    for part in path:
+        node = node[part]
+    return key in node and node[key] is None
 
 
 _KINDS = {

@@ -17,7 +17,7 @@ from pipeline.ledger import Ledger, open_ledger, read_ledger
 from pipeline.manifest import load
 from pipeline.models import load_model, model_names
 from pipeline.plan import Action, Plan, Selection, make_plan
-from pipeline.schema import schema_text
+from pipeline.schema import did_you_mean, schema_text
 from pipeline.types import dollars, micro_usd
 
 MISSING, BUDGET, WORK, INTERRUPTED = 3, 4, 5, 130
@@ -97,7 +97,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         code, document = _carry_out(before, ledger, arguments, console)
         after = make_plan(expansion, ledger, selection=_selection(arguments))
         sheet = _publish(after, ledger, stopped=code == BUDGET)
-        missing = sum(step.selected and step.action != "done" for step in after.steps)
+        selected = sum(step.selected for step in after.steps)
+        missing = selected - after.counted("done")
         if code == 0 and missing and (arguments.limit is None or after.counted("failed") or after.counted("uncertain")):
             code = MISSING
         money = ledger.money()
@@ -105,7 +106,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         "campaign": expansion.manifest.campaign,
         "exit_code": code,
         "cells": len(after.steps),
-        "done": sum(step.action == "done" for step in after.steps),
+        "selected": selected,
+        "done": after.counted("done"),
         "missing": missing,
         "spent_usd": money.spent / 1e6,
         "seconds": round(time.monotonic() - started, 3),
@@ -127,8 +129,9 @@ def _carry_out(
         return 0, document
     from pipeline.cli.progress import Progress  # the engine and its HTTP client are slow to import
     from pipeline.executors import default_workers, open_executor
-    from pipeline.run import carry_out
+    from pipeline.run import carry_out, check_callable
 
+    check_callable(plan)
     pictures = sum(len(request.pictures) for request in plan.requests)
     rebuild = plan.counted("rebuild")
     console.note(
@@ -155,7 +158,9 @@ def _carry_out(
 
 
 def _say_end(document: dict[str, Any], console: Console) -> None:
-    parts = [f"{document['done']:,} of {count(document['cells'], 'cell')} done"]
+    selected = "" if document["selected"] == document["cells"] else " selected"
+    of = f"{document['selected']:,}{selected} cell{'' if document['selected'] == 1 else 's'}"
+    parts = [f"{document['done']:,} of {of} done"]
     if not document["made"] and not document["rebuilt"] and not document["missing"]:
         parts.append("nothing to do")
     if document["made"]:
@@ -348,6 +353,10 @@ def _planned(
     arguments: argparse.Namespace,
     saved: dict[str, Any] | None = None,
 ) -> Plan:
+    tags = {tag for cell in expansion.cells for tag in cell.place.product.tags}
+    for tag in arguments.tag or ():
+        if tag not in tags:
+            raise UsageError(f"no product has the tag {tag!r}; {did_you_mean(tag, tags)}")
     made = make_plan(
         expansion,
         ledger,

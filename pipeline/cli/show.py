@@ -161,6 +161,10 @@ def _summary(plan: Plan, console: Console) -> Iterator[str]:
         if unit
         else " (proofs are free)"
     )
+    cap = plan.cap()
+    if cap is not None and plan.usd > cap:
+        room = f"room for {cap // unit:,} of {count(len(owed), 'picture')}" if unit else "no room"
+        yield console.style(f"the budget leaves {dollars(cap)} for this run: {room}", "yellow")
     if not plan.work:
         yield console.style("nothing to do", "green")
 
@@ -215,6 +219,7 @@ def plan_json(plan: Plan) -> dict[str, Json]:
         "failed": plan.counted("failed"),
         "uncertain": plan.counted("uncertain"),
         "usd": plan.usd / 1e6,
+        "budget_usd": None if (cap := plan.cap()) is None else cap / 1e6,
         "steps": [
             {
                 "label": step.cell.label,

@@ -1,0 +1,314 @@
+"""A manifest → its cells: every product × prompt × vary × output, named, hashed and checked.
+
+``expand`` decides nothing about what is owed: it is a function of the manifest and the bytes of its references.
+Prompts are rendered once per product and vary combination, keys are hashed from a shared prefix, and the size of the
+matrix is capped before any of it is built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import ManifestError, MediaError, Problem
+from pipeline.expand.findings import Findings
+from pipeline.expand.matrix import MAX_CELLS, OUTPUT_AXES, Combo, Matrix
+from pipeline.expand.names import PRIVATE, Names
+from pipeline.expand.offers import check_offers, provider_lacks
+from pipeline.prompt import Template, TemplateProblem, check_slots
+from pipeline.references import read_reference, url_digest
+from pipeline.schema import did_you_mean
+from pipeline.types import (
+    EXTENSION,
+    Cell,
+    KeyPath,
+    Manifest,
+    Picture,
+    Place,
+    Product,
+    Prompt,
+    Reference,
+    Spec,
+    slug,
+)
+
+__all__ = ["MAX_CELLS", "PRIVATE", "Expansion", "expand", "provider_lacks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """All cells in the manifest's order, the distinct pictures behind them, and warnings."""
+
+    manifest: Manifest
+    cells: tuple[Cell, ...]
+    pictures: dict[str, Picture]
+    warnings: tuple[Problem, ...]
+
+    def fingerprint(self) -> str:
+        """A digest of every input that decides what is made and where: labels, keys and files."""
+        digest = hashlib.sha256()
+        for cell in self.cells:
+            digest.update(f"{cell.label}\0{cell.picture.key}\0{cell.file}\n".encode())
+        return digest.hexdigest()
+
+
+def expand(manifest: Manifest) -> Expansion:
+    """All cells of a manifest.
+
+    Raises:
+        ManifestError: with every problem of the manifest, its own included.
+    """
+    return _Expander(manifest).run()
+
+
+class _Expander:
+    """One expansion: the manifest, what was found wrong, and what is shared between cells."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.found = Findings(manifest)
+        self.matrix = Matrix(manifest, self.found)
+        self.names = Names(manifest, self.found)
+        self.facts: dict[tuple[str, str], Reference] = {}
+        self.pictures: dict[str, Picture] = {}
+        self.cells: list[Cell] = []
+
+    def run(self) -> Expansion:
+        self.matrix.cap()
+        templates = {p.id: self.template(p.text, (*p.path, "text")) for p in self.manifest.prompts}
+        images = {p.id: self.image_templates(p) for p in self.manifest.prompts}
+        for group in self.manifest.products.values():
+            for product in group:
+                for prompt in self.manifest.prompts:
+                    if product.set in prompt.sets:
+                        self.prompt(product, prompt, templates[prompt.id], images[prompt.id])
+        self.matrix.unmatched()
+        self.unused_references()
+        problems = [*self.manifest.problems, *self.found.problems()]
+        errors = [problem for problem in problems if not problem.warning]
+        if not self.cells and not errors:
+            errors.append(self.manifest.problem(("outputs",), "no cell is left", "check the exclude rules"))
+        if errors:
+            raise ManifestError(errors)
+        warnings = tuple(problem for problem in problems if problem.warning)
+        return Expansion(self.manifest, tuple(self.cells), self.pictures, warnings)
+
+    def template(self, text: str, path: KeyPath) -> Template | None:
+        try:
+            return Template(text)
+        except TemplateProblem as problem:
+            self.found.add(path, problem.fact, problem.hint, word=problem.word)
+            return None
+
+    def image_templates(self, prompt: Prompt) -> list[tuple[str, str, Template | None]] | None:
+        if prompt.images is None:
+            return None
+        path: KeyPath = (*prompt.path, "images")
+        return [
+            (slot, written, self.template(written, path) if "{{" in written else None)
+            for slot, written in prompt.images
+        ]
+
+    def unused_references(self) -> None:
+        used = {name for name, _ in self.facts}
+        for name in self.manifest.references:
+            if f"references.{name}" not in used:
+                hint = f"add references.{name} to a prompt's images, or remove it"
+                self.found.add(("references", name), "the reference is used by no prompt", hint, warning=True)
+
+    # ── one product in one prompt ───────────────────────────────────────────────────────────────
+
+    def prompt(
+        self,
+        product: Product,
+        prompt: Prompt,
+        template: Template | None,
+        images: list[tuple[str, str, Template | None]] | None,
+    ) -> None:
+        shown = {
+            "id": product.id,
+            "name": product.name,
+            "set": product.set,
+            "tags": " ".join(product.tags),
+            "vars": dict(product.vars),
+        }
+        for labels in itertools.product(*(values.items() for values in prompt.vary.values())):
+            vary = tuple(zip(prompt.vary, (label for label, _ in labels), strict=True))
+            context: dict[str, object] = {
+                **self.manifest.vars,
+                "vars": dict(self.manifest.vars),
+                **dict(zip(prompt.vary, (value for _, value in labels), strict=True)),
+                "campaign": self.manifest.campaign,
+                "product": shown,
+                "prompt": {"id": prompt.id},
+                "set": product.set,
+            }
+            label = "/".join((product.id, prompt.id, *(slug(name) for _, name in vary)))
+            place = Place(product, prompt.id, vary, label)
+            slots, references = self.references(product, prompt, images, context)
+            count = None if references is None else len(references)
+            text = self.text(product, prompt, template, context | {"slot": slots}, count)
+            self.place(place, prompt, text, references, context)
+
+    def references(
+        self,
+        product: Product,
+        prompt: Prompt,
+        images: list[tuple[str, str, Template | None]] | None,
+        context: dict[str, object],
+    ) -> tuple[dict[str, str], tuple[Reference, ...] | None]:
+        """Slot name → ``@ImageN``, and the references in slot order (None when one is missing)."""
+        if images is None:
+            images = [(name, f"product.{name}", None) for name in product.images]
+        slots: dict[str, str] = {}
+        result = []
+        for number, (slot, written, template) in enumerate(images, 1):
+            name = written
+            if template is not None:
+                try:
+                    name = template.render(context).strip()
+                except TemplateProblem as problem:
+                    self.found.add(
+                        (*prompt.path, "images"), problem.fact, problem.hint, at=product.id, word=problem.word
+                    )
+            slots[slot] = f"@Image{number}"
+            if name.startswith("product."):
+                slots.setdefault("product", f"@Image{number}")
+            reference = self.reference(product, prompt, name, number)
+            if reference is not None:
+                result.append(reference)
+        return slots, tuple(result) if len(result) == len(images) else None
+
+    def reference(self, product: Product, prompt: Prompt, name: str, number: int) -> Reference | None:
+        group, _, key = name.partition(".")
+        role: str | None = None
+        path: KeyPath
+        if group == "product" and key in product.images:
+            source, path = product.images[key], (*product.path, "images", key)
+        elif group == "references" and key in self.manifest.references:
+            source, role = self.manifest.references[key]
+            path = ("references", key)
+        else:
+            known = [f"product.{k}" for k in product.images] + [f"references.{k}" for k in self.manifest.references]
+            place: KeyPath = (*prompt.path, "images")
+            place = (*place, number - 1) if prompt.images and self.manifest.mark((*place, number - 1)) else place
+            fact = f"there is no image {name!r}"
+            if group == "product" and "{{" not in name:
+                self.found.add(place, f"{fact} here", did_you_mean(name, known), at=product.id)
+            elif "{{" not in name:
+                self.found.add(place, fact, did_you_mean(name, known))
+            return None
+        if (name, source) not in self.facts:
+            self.facts[name, source] = self.read(name, source, role, path)
+        return self.facts[name, source]
+
+    def read(self, name: str, source: str, role: str | None, path: KeyPath) -> Reference:
+        if "://" in source:
+            return Reference(name, source, url_digest(source), role)
+        if not Path(source).is_file():
+            return Reference(name, source, "", role)  # reported by the manifest already
+        try:
+            facts = read_reference(source)
+        except MediaError as error:
+            self.found.add(path, str(error), "give a PNG, JPEG or WebP picture")
+            return Reference(name, source, "", role)
+        for fact in facts.lacks(self.manifest.model.reference):
+            hint = f"(as {self.manifest.model.title} states it)"
+            self.found.add(path, fact, hint, warning=self.manifest.proof)
+        return Reference(name, source, facts.digest, role, facts.width, facts.height)
+
+    def text(
+        self,
+        product: Product,
+        prompt: Prompt,
+        template: Template | None,
+        context: dict[str, object],
+        count: int | None,
+    ) -> str | None:
+        """The rendered prompt, its slots checked against ``count`` references; None when it can't be rendered."""
+        path: KeyPath = (*prompt.path, "text")
+        if template is None:
+            return None
+        try:
+            text = template.render(context).strip()
+        except TemplateProblem as problem:
+            hint = problem.hint
+            if problem.word in OUTPUT_AXES:
+                hint = "a prompt is rendered once for all outputs: it can't name an output axis"
+            self.found.add(path, problem.fact, hint, at=product.id, word=problem.word)
+            return None
+        errors, warnings = check_slots(text, count) if count is not None else ([], [])
+        for word, fact, hint in errors:
+            self.found.add(path, fact, hint, at=product.id, word=word)
+        for word, fact, hint in warnings:
+            self.found.add(path, fact, hint, word=word, warning=True)
+        return text
+
+    # ── one place: its outputs ──────────────────────────────────────────────────────────────────
+
+    def place(
+        self,
+        place: Place,
+        prompt: Prompt,
+        text: str | None,
+        references: tuple[Reference, ...] | None,
+        context: dict[str, object],
+    ) -> None:
+        combos = self.matrix.at(place)
+        whole = text is not None and references is not None  # what is broken already is not checked further
+        text, references = text or "", references or ()
+        prefix = _prefix(self.manifest, text, references)
+        specs: dict[tuple[str, str, str], Spec] = {}
+        vary = "_".join(slug(label) for _, label in place.vary)
+        shared = context | {"vary": vary} | dict(place.vary)
+        for combo in combos:
+            wanted = combo.format if self.manifest.outputs.native else "png"
+            shape = (combo.resolution, combo.aspect_ratio, wanted)
+            spec = specs.get(shape)
+            if spec is None:
+                spec = specs[shape] = self.spec(prefix, text, references, shape)
+                if whole:
+                    check_offers(self.manifest, self.found, spec, place, prompt)
+            self.cell(place, combo, self.picture(spec, combo.variant), shared)
+
+    def spec(
+        self, prefix: hashlib._Hash, text: str, references: tuple[Reference, ...], shape: tuple[str, str, str]
+    ) -> Spec:
+        digest = prefix.copy()
+        digest.update("\0".join(shape).encode())
+        return Spec(digest.hexdigest(), self.manifest.model.name, self.manifest.proof, text, references, *shape)
+
+    def picture(self, spec: Spec, variant: int) -> Picture:
+        key = hashlib.sha256(f"{spec.key}\0{variant}".encode()).hexdigest()[:32]
+        picture = self.pictures.get(key)
+        if picture is None:
+            picture = self.pictures[key] = Picture(key, spec, variant)
+        return picture
+
+    def cell(self, place: Place, combo: Combo, picture: Picture, shared: dict[str, object]) -> None:
+        extension = EXTENSION[combo.format]
+        ratio = combo.aspect_ratio.replace(":", "x")
+        label = f"{place.label}/{ratio}/{combo.resolution}/v{combo.variant}.{extension}"
+        context = {
+            **shared,
+            "aspect_ratio": combo.aspect_ratio,
+            "resolution": combo.resolution,
+            "variant": combo.variant,
+            "format": combo.format,
+            "ext": extension,
+        }
+        file = self.names.file(label, picture.key, context, extension)
+        if file is None:
+            path: KeyPath = ("prompts", place.prompt, "vary")
+            self.found.add(path, f"two cells have the label {label}", "give the values other labels")
+            return
+        self.cells.append(Cell(label, place, picture, combo.format, file))
+
+
+def _prefix(manifest: Manifest, text: str, references: tuple[Reference, ...]) -> hashlib._Hash:
+    """The part of a key that all outputs of a place share. Names and paths are no part of it."""
+    parts = ["1", manifest.model.name, manifest.proof, text, [reference.digest for reference in references]]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode() + b"\0")
