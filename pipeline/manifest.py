@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.errors import ManifestError, Problem
 from pipeline.models import load_model
 from pipeline.schema import did_you_mean, problems
-from pipeline.sources import read_products, read_tree, resolve, similar_file
+from pipeline.sources import exists, read_products, read_tree, resolve, similar_file
 from pipeline.strict_yaml import Map, Seq, key_path, mark_of
 from pipeline.types import (
     Budget,
@@ -86,7 +86,7 @@ def _from_file(tree: Map, name: str, value: Map) -> tuple[Seq, list[Problem]]:
     base = mark.file if mark else ""
     where = resolve(base, written)
     empty = Seq(value.mark)
-    if not where.is_file():
+    if not exists(where):
         return empty, [Problem(mark, key_path(path), f"there is no file {written!r}", similar_file(where))]
     try:
         rows = read_products(str(Path(Path(base).parent, written)), where)
@@ -209,12 +209,8 @@ class _Reader:
             return written
         mark = mark_of(self.tree, path)
         where = resolve(mark.file if mark else self.file, written)
-        try:
-            there = where.is_file()
-        except (OSError, ValueError):
-            there = False
-        if not there:
-            self.complain(path, f"there is no file {written!r}", similar_file(where) if "\0" not in written else "")
+        if not exists(where):
+            self.complain(path, f"there is no file {written!r}", similar_file(where))
         return str(where)
 
     def reference(self, name: str, value: Any) -> tuple[str, str | None]:  # noqa: ANN401  # fits the schema

@@ -23,7 +23,7 @@ MAX_RENDERED = 20_000
 """Characters; more than any gateway takes."""
 
 SLOT = re.compile(r"@Image(\d*)(?![A-Za-z0-9_])")
-_NEARLY_SLOT = re.compile(r"@(?!Image(?:\d|\b))image[ _-]?\d*", re.IGNORECASE)
+_NEARLY_SLOT = re.compile(r"@(?!(?-i:Image)(?:\d|\b))image[ _-]?\d*", re.IGNORECASE)
 
 _NODES = (
     nodes.Template,
@@ -46,6 +46,7 @@ _NODES = (
     nodes.List,
     nodes.Tuple,
 )
+_SPECIAL = ("self", "super", "loop", "caller", "varargs", "kwargs")  # names that Jinja itself fills
 _TESTS = ("defined", "undefined", "none", "string", "number", "eq", "ne", "in")
 
 
@@ -78,6 +79,8 @@ class _Environment(ImmutableSandboxedEnvironment):
     """Attributes and items are keys of mappings; there is nothing else to reach."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401  # Jinja's signature
+        if isinstance(obj, jinja2.Undefined):
+            raise jinja2.UndefinedError(obj._undefined_message)  # noqa: SLF001  # its own, and not the attribute's
         return obj[attribute] if isinstance(obj, dict) and attribute in obj else self.undefined(obj=obj, name=attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401  # Jinja's signature
@@ -87,7 +90,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 def _environment(finalize: Callable[[Any], Any] | None) -> _Environment:
     environment = _Environment(undefined=_Missing, finalize=finalize, autoescape=False)
     environment.globals.clear()
-    keep = ("capitalize", "default", "int", "length", "lower", "round", "title", "trim", "upper")
+    keep = ("capitalize", "default", "length", "lower", "title", "trim", "upper")
     environment.filters = {name: environment.filters[name] for name in keep} | {
         "replace": _replace,
         "slug": slug,
@@ -96,8 +99,20 @@ def _environment(finalize: Callable[[Any], Any] | None) -> _Environment:
     return environment
 
 
-_TEXT = _environment(None)
-_PATH = _environment(lambda value: slug(str(value)))
+def _words(value: Any) -> Any:  # noqa: ANN401  # whatever a template names
+    """A value as a prompt says it: no Python, nothing that is no text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        raise TemplateProblem("a value in it is null", "give it one, or say default('…', true)")
+    if isinstance(value, dict | list | tuple):
+        known = ", ".join(map(str, value)) if isinstance(value, dict) else ""
+        raise TemplateProblem("a group of names is no text", f"name one of them: {known}" if known else "")
+    return value
+
+
+_TEXT = _environment(_words)
+_PATH = _environment(lambda value: value if isinstance(value, jinja2.Undefined) else slug(str(_words(value))))
 ALLOWED_FILTERS = tuple(sorted(_TEXT.filters))
 
 
@@ -114,9 +129,14 @@ class Template:
         except jinja2.TemplateSyntaxError as error:
             fact = (error.message or "can't be read").rstrip(".")
             raise TemplateProblem(f"the template can't be read: {fact}", line=error.lineno) from None
-        _check(tree)
-        self.names = frozenset(meta.find_undeclared_variables(tree))
-        self._compiled = environment.from_string(tree)
+        except RecursionError:
+            raise TemplateProblem("the template is nested too deeply") from None
+        try:
+            _check(tree)
+            self.names = frozenset(meta.find_undeclared_variables(tree))
+            self._compiled = environment.from_string(tree)
+        except (RecursionError, SyntaxError, MemoryError):
+            raise TemplateProblem("the template is nested too deeply") from None
 
     def render(self, context: Mapping[str, object]) -> str:
         """The text for one context.
@@ -125,15 +145,18 @@ class Template:
             TemplateProblem: for an undefined name, a failing filter, or too long a text.
         """
         try:
-            text = self._compiled.render(context)
+            pieces, size = [], 0
+            for piece in self._compiled.root_render_func(self._compiled.new_context(dict(context))):
+                size += len(piece)
+                if size > MAX_RENDERED:
+                    raise TemplateProblem("renders to too long a text", f"the most is {MAX_RENDERED:,} characters")
+                pieces.append(piece)
         except jinja2.UndefinedError as error:
             name, *known = (error.message or "").split("\0")
             raise TemplateProblem(f"{name!r} is not defined", did_you_mean(name, known or context), word=name) from None
-        except (TypeError, ValueError, jinja2.TemplateError) as error:
+        except (TypeError, ValueError, ArithmeticError, RecursionError, jinja2.TemplateError) as error:
             raise TemplateProblem(f"the template can't be rendered: {error}") from None
-        if len(text) > MAX_RENDERED:
-            raise TemplateProblem(f"renders to {len(text):,} characters", f"the most is {MAX_RENDERED:,}")
-        return text
+        return "".join(pieces)
 
 
 def _check(tree: nodes.Template) -> None:
@@ -145,8 +168,10 @@ def _check(tree: nodes.Template) -> None:
         if isinstance(node, nodes.Test) and node.name not in _TESTS:
             hint = did_you_mean(node.name, _TESTS)
             raise TemplateProblem(f"the test {node.name!r} is not available", hint, word=node.name, line=line)
-        if not isinstance(node, (*_NODES, nodes.Keyword)):
-            name = type(node).__name__.lower()
+        odd = isinstance(node, nodes.Name) and node.name in _SPECIAL
+        odd = odd or (isinstance(node, nodes.Const) and node.value in (float("inf"), float("-inf")))
+        if odd or not isinstance(node, (*_NODES, nodes.Keyword)):
+            name = str(getattr(node, "name", "") or getattr(node, "value", "")) if odd else type(node).__name__.lower()
             raise TemplateProblem(
                 f"templates can't use {name!r}",
                 "they take names, filters, if/else and comparisons",

@@ -60,6 +60,8 @@ def read_reference(path: str) -> ReferenceFacts:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_READABLE) as image:
                 width, height, kind = *image.size, str(image.format).lower()
+                # A phone's JPEG with a second picture behind the first is still a JPEG.
+                kind = "jpeg" if kind == "mpo" else kind
     except UnidentifiedImageError:
         raise MediaError("is no PNG, JPEG or WebP picture") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

@@ -39,6 +39,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``did you mean 'prompts'?``, or what there is to choose from."""
     names = sorted(set(known))
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = close or [name for name in names if word and name.startswith(word)]
     if close:
         return f"did you mean {close[0]!r}?"
     if not names:
@@ -94,13 +95,18 @@ def _explain(  # noqa: C901  # one short case per keyword of the schema
                     yield Problem(mark, key_path((*path, value)), f"the key {value!r} has no value", hint)
                     return
             example = error.schema.get("examples", [""])[0]
+            example = example[0] if isinstance(example, list) else example
             rule = error.schema.get("description", f"it must match {limit}").rstrip(".")
             yield Problem(mark, here, f"{_short(value)} is not allowed here", f"{rule} (for example {example})")
         case "uniqueItems":
             twice = sorted({str(item) for item in value if value.count(item) > 1})
             yield Problem(mark, here, f"{', '.join(twice)} stands twice", "remove one")
         case "minItems" | "minProperties" | "minLength":
-            yield Problem(mark, here, "is empty", f"for example {_short(error.schema.get('examples', ['…'])[0])}")
+            fact = f"has only {len(value)} of {limit}" if value else "is empty"
+            yield Problem(mark, here, fact, f"for example {_short(error.schema.get('examples', ['…'])[0])}")
+        case "maxItems" | "maxLength":
+            things = "characters" if isinstance(value, str) else "items"
+            yield Problem(mark, here, f"has {len(value):,} {things}", f"the most is {limit:,}")
         case "minimum" | "maximum":
             word = "least" if error.validator == "minimum" else "most"
             yield Problem(mark, here, f"{_short(value)} is out of range", f"the {word} is {limit}")

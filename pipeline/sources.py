@@ -7,6 +7,7 @@ written at; a path in it is therefore relative to the file that wrote it.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Callable
@@ -28,7 +29,7 @@ def read_text(path: Path, file: str) -> str:
         ManifestError: when it is missing, too large, no file, or no UTF-8.
     """
     try:
-        if not path.is_file():
+        if not exists(path):
             raise _cannot(file, "there is no such file", similar_file(path))
         if path.stat().st_size > MAX_BYTES:
             raise _cannot(file, f"is larger than {MAX_BYTES // 2**20} MiB", "split it, or move products into CSV files")
@@ -43,6 +44,14 @@ def _cannot(file: str, fact: str, hint: str = "") -> ManifestError:
     return ManifestError([Problem(Mark(file, 1, 1), "", fact, hint)])
 
 
+def exists(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def similar_file(path: Path) -> str:
     """A did-you-mean for a file that isn't there: a neighbour of a similar name, or the missing folder."""
     try:
@@ -50,8 +59,8 @@ def similar_file(path: Path) -> str:
         if not parent.is_dir():
             return f"there is no folder {parent.name!r}"
         return did_you_mean(path.name, (entry.name for entry in parent.iterdir()))
-    except OSError:
-        return "its folder can't be read"
+    except (OSError, ValueError):
+        return ""
 
 
 def resolve(file: str, written: str) -> Path:
@@ -65,31 +74,36 @@ def read_tree(file: str) -> Map:
     Raises:
         ManifestError: for what can't be read or parsed.
     """
-    return _read_tree(file, ())
+    return _read_tree(file, (), {})
 
 
-def _read_tree(file: str, chain: tuple[Path, ...]) -> Map:
+def _read_tree(file: str, chain: tuple[Path, ...], known: dict[Path, Map]) -> Map:
+    """``chain``: the files that led here; ``known``: what was read already, as many may extend one file."""
+    here = Path(file).resolve()
+    if here in known:
+        return known[here]
     tree = parse(read_text(Path(file), file), file)
     if not isinstance(tree, Map):
         raise _cannot(file, "is no manifest: a mapping is expected", "start with `version: 1`")
     parents = tree.get("extends")
     names = [parents] if isinstance(parents, str) else parents if isinstance(parents, Seq) else []
-    here = (*chain, Path(file).absolute())
+    chain = (*chain, here)
     merged: Map | None = None
     for index, name in enumerate(names):
         path: KeyPath = ("extends", index) if isinstance(parents, Seq) else ("extends",)
         mark = mark_of(tree, path)
         if not isinstance(name, str):
             continue  # the schema says so
-        parent = resolve(file, name)
+        parent = resolve(file, name).resolve() if "\0" not in name else Path(name)
         shown = str(Path(Path(file).parent, name))
-        if parent in here:
+        if parent in chain:
             raise ManifestError([Problem(mark, key_path(path), f"{name!r} extends itself")])
-        if not parent.is_file():
+        if not exists(parent):
             raise ManifestError([Problem(mark, key_path(path), f"there is no file {name!r}", similar_file(parent))])
-        base = _read_tree(shown, here)
+        base = _read_tree(shown, chain, known)
         merged = base if merged is None else merge(merged, base)
-    return tree if merged is None else merge(merged, tree)
+    known[here] = tree if merged is None else merge(merged, tree)
+    return known[here]
 
 
 def merge(base: Map, over: Map) -> Map:
@@ -131,25 +145,62 @@ def read_products(file: str, path: Path) -> Seq:
 
 
 def _read_json(text: str, file: str) -> Value:
+    """JSON, with places where YAML reads it the same (it does, but for a few odd characters and line breaks)."""
+    start = Mark(file, 1, 1)
+
+    def refuse(word: str) -> Value:
+        raise ValueError(f"{word} is no number")
+
+    twice: list[str] = []
+
+    def pairs(items: list[tuple[str, Value]]) -> Map:
+        result = Map(start)
+        for key, value in items:
+            if key in result:
+                twice.append(key)
+            result.put(key, value, start, start)
+        return result
+
     try:
-        json.loads(text)
+        value = json.loads(text, parse_constant=refuse, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
-        mark = Mark(file, error.lineno, error.colno)
-        raise ManifestError([Problem(mark, "", f"not valid JSON: {error.msg}")]) from None
+        raise ManifestError(
+            [Problem(Mark(file, error.lineno, error.colno), "", f"not valid JSON: {error.msg}")]
+        ) from None
     except (RecursionError, ValueError) as error:
         raise _cannot(file, f"not valid JSON: {error}") from None
 
-    # JSON is YAML but for tabs between tokens and for characters written as surrogate pairs.
     def joined(pair: re.Match[str]) -> str:
         high, low = int(pair[2], 16), int(pair[3], 16)
         return f"{pair[1]}\\U{0x10000 + ((high - 0xD800) << 10) + low - 0xDC00:08x}"
 
-    return parse(_SURROGATES.sub(joined, text.replace("\t", " ")), file)
+    try:
+        tree = parse(_SURROGATES.sub(joined, text.replace("\t", " ")), file)
+    except ManifestError:
+        if twice:
+            raise
+        tree = None
+    return tree if tree == value else _placed(value, start)
+
+
+def _placed(value: object, mark: Mark) -> Value:
+    """A value as JSON reads it, all of it at one place."""
+    if isinstance(value, list):
+        seq = Seq(mark)
+        for item in value:
+            seq.put(_placed(item, mark), mark)
+        return seq
+    if isinstance(value, Map):
+        result = Map(mark)
+        for key, item in value.items():
+            result.put(key, _placed(item, mark), mark, mark)
+        return result
+    return value  # type: ignore[return-value]  # a scalar
 
 
 def _read_csv(text: str, file: str) -> Seq:
     """Columns ``id``, ``name``, ``tags`` (separated by spaces or ``;``), ``images.NAME``, ``vars.NAME``."""
-    lines = text.splitlines()
+    lines = list(io.StringIO(text, newline=""))
     header_line = lines[0] if lines else ""
     delimiter = max(",;\t", key=header_line.count)
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -158,15 +209,16 @@ def _read_csv(text: str, file: str) -> Seq:
     try:
         header = [name.strip() for name in next(rows, [])]
         problems += _bad_columns(header, Mark(file, 1, 1), header_line)
+        first = rows.line_num + 1
         for row in rows:
+            mark, first = Mark(file, first, 1), rows.line_num + 1
             if not any(field.strip() for field in row):
                 continue
-            mark = Mark(file, rows.line_num, 1)
             if len(row) > len(header):
                 problems.append(
                     Problem(mark, "", f"{len(row)} fields, but the header has {len(header)}", "quote commas")
                 )
-            places = _columns(lines[rows.line_num - 1], delimiter, mark)
+            places = _columns(lines[mark.line - 1], delimiter, mark)
             products.put(_csv_product(header, row, mark, places), mark)
     except csv.Error as error:
         problems.append(Problem(Mark(file, rows.line_num or 1, 1), "", f"not valid CSV: {error}", "check the quotes"))

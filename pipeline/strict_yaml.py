@@ -39,6 +39,7 @@ _CORE: list[tuple[re.Pattern[str], Callable[[str], Scalar]]] = [
     (re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"), float),
 ]
 _NOT_PLAIN = frozenset("abcdghijklmopqrsuvwyzABCDGHIJKLMOPQRSUVWYZ")  # first letters that start no core scalar
+_KINDS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool, "null": type(None)}
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
 
 
@@ -103,7 +104,8 @@ def plain(text: str) -> Scalar:
         return text
     for pattern, read in _CORE:
         if pattern.fullmatch(text):
-            return read(text)
+            value = read(text)
+            return text if value in (float("inf"), float("-inf")) else value
     return text
 
 
@@ -117,20 +119,24 @@ def parse(text: str, file: str) -> Value:
     try:
         value = composer.document(yaml.parse(text, Loader=_LOADER))
     except yaml.YAMLError as error:
-        composer.problems.append(_syntax_problem(error, file))
+        composer.problems.append(_syntax_problem(error, file, text))
         raise ManifestError(composer.problems) from None
     except RecursionError:
         raise ManifestError([Problem(Mark(file, 1, 1), "", "nested too deeply")]) from None
+    except UnicodeError:
+        raise ManifestError([Problem(Mark(file, 1, 1), "", "holds characters that are no text")]) from None
     if composer.problems:
         raise ManifestError(composer.problems)
     return value
 
 
-def _syntax_problem(error: yaml.YAMLError, file: str) -> Problem:
+def _syntax_problem(error: yaml.YAMLError, file: str, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     place = Mark(file, mark.line + 1, mark.column + 1) if mark else Mark(file, 1, 1)
     fact = getattr(error, "problem", None) or getattr(error, "reason", None) or "can't be read"
-    hint = "indent with spaces, not tabs" if "\\t" in fact else "check the indentation and quotes here"
+    line = text.split("\n")[mark.line] if mark and mark.line < text.count("\n") + 1 else ""
+    tab = mark is not None and line[mark.column : mark.column + 1] == "\t"
+    hint = "indent with spaces, not tabs" if tab else "check the indentation and quotes here"
     return Problem(place, "", f"not valid YAML: {fact}", hint)
 
 
@@ -140,10 +146,11 @@ class _Composer:
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
-        self.anchors: dict[str, tuple[Value, int]] = {}
+        self.anchors: dict[str, tuple[Value, int, int]] = {}  # value, expanded nodes, levels below it
         self.open: set[str] = set()  # anchors whose node isn't finished: an alias to one is a loop
         self.path: list[str | int] = []
         self.nodes = 0
+        self.depth = 0  # the deepest level reached, aliases followed
 
     def document(self, events: Iterator[yaml.Event]) -> Value:
         next(events)  # stream start
@@ -172,11 +179,10 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             return self.alias(str(event.anchor), mark), mark
         self.count(1, mark)
-        before = self.nodes
+        before, deepest, self.depth = self.nodes, self.depth, len(self.path)
         if event.anchor:
             self.open.add(event.anchor)
-        if event.tag and event.tag != "!" and event.tag not in _TAGS:
-            self.complain(mark, f"the tag {event.tag} is not allowed", "write a plain value")
+        self.check_tag(event, mark)
         if isinstance(event, yaml.ScalarEvent):
             value: Value = self.scalar(event)
         elif len(self.path) >= MAX_DEPTH:
@@ -187,8 +193,13 @@ class _Composer:
             value = self.mapping(mark, events)
         if event.anchor:
             self.open.discard(event.anchor)
-            self.anchors[event.anchor] = (value, self.nodes - before + 1)
+            self.anchors[event.anchor] = (value, self.nodes - before + 1, self.depth - len(self.path))
+        self.depth = max(self.depth, deepest)
         return value, mark
+
+    def check_tag(self, event: Any, mark: Mark) -> None:  # noqa: ANN401  # untyped events
+        if event.tag and event.tag != "!" and event.tag not in _TAGS:
+            self.complain(mark, f"the tag {event.tag} is not allowed", "write a plain value")
 
     def count(self, more: int, mark: Mark) -> None:
         self.nodes += more
@@ -204,17 +215,24 @@ class _Composer:
             raise self.stop(mark, f"the alias *{anchor} contains itself")
         if anchor not in self.anchors:
             raise self.stop(mark, f"the alias *{anchor} has no anchor &{anchor} before it")
-        value, size = self.anchors[anchor]
+        value, size, levels = self.anchors[anchor]
         self.count(size, mark)
+        self.depth = max(self.depth, len(self.path) + levels)
+        if self.depth > MAX_DEPTH:
+            raise self.stop(mark, f"nested deeper than {MAX_DEPTH} levels, aliases followed")
         return value
 
     def scalar(self, event: Any) -> Scalar:  # noqa: ANN401  # untyped events
         text: str = event.value
-        if event.tag in (None, "!") and event.implicit[0]:
+        if event.tag is None and event.implicit[0]:
             return plain(text)
-        if event.tag and event.tag.rpartition(":")[2] in ("int", "float", "bool", "null"):
-            return plain(text)
-        return text
+        kind = (event.tag or "").rpartition(":")[2]
+        if kind not in _KINDS:
+            return text
+        value = plain(text)
+        if not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "bool"):
+            self.complain(self.mark(event), f"{text!r} is no {kind}", "write a plain value")
+        return value
 
     def sequence(self, mark: Mark, events: Iterator[Any]) -> Seq:
         seq = Seq(mark)
@@ -232,6 +250,7 @@ class _Composer:
             if not isinstance(event, yaml.ScalarEvent):
                 raise self.stop(key_mark, "a key must be a plain word", "quote it if it contains special signs")
             self.count(1, key_mark)
+            self.check_tag(event, key_mark)
             key: str = event.value
             self.path.append(key)
             value, value_mark = self.node(next(events), events)

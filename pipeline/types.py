@@ -7,6 +7,7 @@ micro-dollars (``usd``: 28_000 is $0.028) so that sums are exact; times are Unix
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -41,7 +42,8 @@ def dollars(usd: int) -> str:
 @lru_cache(maxsize=8192)
 def slug(text: str) -> str:
     """A file-name part: letters, digits, ``.``, ``_`` and ``-`` stay, ``16:9`` becomes ``16x9``, the rest ``-``."""
-    return _NO_NAME.sub("-", _RATIO.sub("x", text.strip())).strip("-.")[:80] or "_"
+    text = unicodedata.normalize("NFC", text.strip())
+    return _NO_NAME.sub("-", _RATIO.sub("x", text)).strip("-.")[:80] or "_"
 
 
 # ── what a model can do, and where ──────────────────────────────────────────────────────────────

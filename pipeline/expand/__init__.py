@@ -21,6 +21,7 @@ from pipeline.expand.offers import check_offers, provider_lacks
 from pipeline.prompt import Template, TemplateProblem, check_slots
 from pipeline.references import read_reference, url_digest
 from pipeline.schema import did_you_mean
+from pipeline.sources import exists
 from pipeline.types import (
     EXTENSION,
     Cell,
@@ -208,7 +209,7 @@ class _Expander:
     def read(self, name: str, source: str, role: str | None, path: KeyPath) -> Reference:
         if "://" in source:
             return Reference(name, source, url_digest(source), role)
-        if not Path(source).is_file():
+        if not exists(Path(source)):
             return Reference(name, source, "", role)  # reported by the manifest already
         try:
             facts = read_reference(source)

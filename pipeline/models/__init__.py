@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.errors import ManifestError, Mark, Problem
 from pipeline.schema import did_you_mean, problems
-from pipeline.sources import read_text, similar_file
+from pipeline.sources import exists, read_text, similar_file
 from pipeline.strict_yaml import parse
 from pipeline.types import Model, Offer, ReferenceLimits, micro_usd
 
@@ -28,7 +28,7 @@ def load_model(name: str, beside: Path | None = None) -> Model:
     """
     if name.endswith((".yaml", ".yml")):
         path = Path(beside or Path(), name)
-        if not path.is_file():
+        if not exists(path):
             raise ManifestError([Problem(None, "model", f"there is no file {name!r}", similar_file(path))])
         return _read(path, str(path))
     if name not in model_names():

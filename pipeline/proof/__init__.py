@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from PIL import Image
 
@@ -34,6 +35,7 @@ class Proof:
     variant: int  # 1, 2, …: another variant has another light, arrangement and palette
     take: int
     label: str  # drawn beside the PROOF mark; influences nothing else
+    roles: tuple[str | None, ...] = ()  # parallel to references: "surface", "fabric", …; () when none is known
 
 
 def render(proof: Proof) -> Image.Image:
@@ -44,17 +46,19 @@ def render(proof: Proof) -> Image.Image:
     """
     if proof.width < 1 or proof.height < 1:
         raise ValueError(f"a proof needs at least one pixel, not {proof.width}x{proof.height}")
-    references = [load(source, slot) for slot, source in enumerate(proof.references, 1)]
+    named = zip_longest(proof.references, proof.roles[: len(proof.references)])
+    references = [load(source, slot, role) for slot, (source, role) in enumerate(named, 1)]
     stage = _stage(proof)
-    cloth, standing, prints = cast(references, proof.variant)
-    canvas = draw_set(stage, cloth)
+    ground, napkin, standing, prints = cast(references, proof.variant)
     hero_zone, wall_zone = zones(stage, len(prints))
-    on_wall = hang(stage, prints, wall_zone)
     on_table = arrange(stage, standing, hero_zone)
+    laid = lay(stage, napkin, on_table[-1]) if napkin else None
+    canvas = draw_set(stage, ground, laid)
+    on_wall = hang(stage, prints, wall_zone)
     for piece in on_wall:
         draw_print(canvas, stage, piece)
     standing_at = [(piece, draw_standing(canvas, stage, piece)) for piece in on_table]
-    draw_markers(canvas, stage, on_wall, standing_at, cloth)
+    draw_markers(canvas, stage, on_wall, standing_at, [*_spread(stage, ground), *([laid.mark] if laid else [])])
     if not references:
         draw_caption(canvas, proof.prompt, stage.horizon, stage.palette)
     draw_mark(canvas, proof.label)

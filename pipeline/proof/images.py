@@ -18,6 +18,7 @@ SMOOTH = Image.Resampling.BICUBIC
 SHARP = Image.Resampling.HAMMING  # no ringing: Lanczos puts a pale rim around cut-outs
 
 _LONGEST = 1280  # pixels kept of a reference: enough for a hero at 2K, and 6 MB at most in the cache
+_TEXTURES = ("surface", "fabric")  # the roles that say so, whatever the picture looks like
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 
 
@@ -28,6 +29,7 @@ class Reference:
     slot: int
     image: Image.Image  # RGBA cropped to what is visible, or RGB
     texture: bool  # looks the same everywhere: fabric, wood, stone
+    role: str = ""  # what the manifest says it is for: "surface" and "fabric" mean something here
 
     @property
     def cutout(self) -> bool:
@@ -35,7 +37,7 @@ class Reference:
         return self.image.mode == "RGBA"
 
 
-def load(source: str, slot: int) -> Reference:
+def load(source: str, slot: int, role: str | None = None) -> Reference:
     """Load a reference by its path, or draw a placeholder card for an http(s) URL, which is never fetched.
 
     Raises ``OSError`` when the file is missing or broken, ``ValueError`` when Pillow refuses it.
@@ -44,7 +46,8 @@ def load(source: str, slot: int) -> Reference:
         return Reference(slot, _placeholder(source), texture=False)
     status = Path(source).stat()
     image, texture = _decode(source, status.st_mtime_ns, status.st_size)
-    return Reference(slot, image, texture)
+    named = (role or "").strip().lower()
+    return Reference(slot, image, texture or (named in _TEXTURES and image.mode == "RGB"), named)
 
 
 @functools.lru_cache(maxsize=16)
