@@ -170,7 +170,8 @@ def expected_size(manifest: Manifest, spec: Spec) -> tuple[int, int]:
 def _proof(manifest: Manifest, picture: Picture, take: int, label: str) -> Proof:
     width, height = expected_size(manifest, picture.spec)
     sources = tuple(reference.source for reference in picture.spec.references)
-    return Proof(picture.spec.prompt, sources, width, height, picture.variant, take, label)
+    roles = tuple(reference.role for reference in picture.spec.references)
+    return Proof(picture.spec.prompt, sources, width, height, picture.variant, take, label, roles)
 
 
 def _renditions(manifest: Manifest, cells: list[Cell]) -> tuple[Rendition, ...]:

@@ -202,7 +202,9 @@ class Drive:
             except DownloadError as error:
                 gone.append(error)
             except MediaError as error:
-                await self.session.failed(self.order.only(index), str(error), permanent=True)
+                # What costs nothing is simply tried again by the next run.
+                costs = self.provider.usd > 0
+                await self.session.failed(self.order.only(index), str(error), permanent=costs)
             except OSError as error:
                 raise StorageError(f"{error.filename or job.stem}: can't be written: {error.strerror}") from None
             except BrokenExecutor:

@@ -14,11 +14,12 @@ from itertools import zip_longest
 
 from PIL import Image
 
-from pipeline.proof.backdrop import Stage, draw_set
+from pipeline.proof.backdrop import Stage, draw_set, light_set
+from pipeline.proof.cloth import draw_cloth, lay
 from pipeline.proof.images import load
 from pipeline.proof.ink import draw_caption, draw_mark
 from pipeline.proof.layout import arrange, cast, hang, zones
-from pipeline.proof.objects import draw_markers, draw_print, draw_standing
+from pipeline.proof.objects import draw_markers, draw_print, draw_slot, draw_standing
 from pipeline.proof.palettes import choose
 
 __all__ = ["Proof", "render"]
@@ -53,12 +54,17 @@ def render(proof: Proof) -> Image.Image:
     hero_zone, wall_zone = zones(stage, len(prints))
     on_table = arrange(stage, standing, hero_zone)
     laid = lay(stage, napkin, on_table[-1]) if napkin else None
-    canvas = draw_set(stage, ground, laid)
+    canvas = draw_set(stage, ground)
+    if laid:
+        draw_cloth(canvas, stage, laid)
+    canvas = light_set(canvas, stage)
     on_wall = hang(stage, prints, wall_zone)
     for piece in on_wall:
         draw_print(canvas, stage, piece)
     standing_at = [(piece, draw_standing(canvas, stage, piece)) for piece in on_table]
-    draw_markers(canvas, stage, on_wall, standing_at, [*_spread(stage, ground), *([laid.mark] if laid else [])])
+    draw_markers(canvas, stage, on_wall, standing_at, ground)
+    if laid:
+        draw_slot(canvas, stage, *laid.mark)
     if not references:
         draw_caption(canvas, proof.prompt, stage.horizon, stage.palette)
     draw_mark(canvas, proof.label)

@@ -39,6 +39,14 @@ class Stage:
         return min(1.0, 0.55 + sum(self.palette.wall) / 3 / 255)
 
     @property
+    def lamp(self) -> RGB:
+        """What a fabric or a surface is multiplied with: white by day, a dim warm tone at night."""
+        if self.ambient == 1:
+            return 255, 255, 255
+        red, green, blue = (round((0.5 + v / 510) * 255 * self.ambient) for v in self.palette.light)
+        return red, green, blue
+
+    @property
     def shadow(self) -> RGB:
         """The colour of shadows: the set's shade, half way to a neutral dark."""
         red, green, blue = self.palette.shade
@@ -51,14 +59,21 @@ class Stage:
 
 
 def draw_set(stage: Stage, cloth: Reference | None) -> Image.Image:
-    """Paint the empty set in its light, the cloth (if any) over the table."""
+    """Paint the empty set without its light, the cloth (if any) over the table."""
     width, height, palette = stage.width, stage.height, stage.palette
     canvas = Image.new("RGB", (width, height), palette.wall)
     _draw_set_piece(canvas, stage)
     table = Image.new("RGB", (width, max(1, stage.floor)), palette.table)
     if cloth is not None:
-        table = ImageOps.fit(cloth.image, table.size, SMOOTH, centering=(0.5, 0.5))
+        lamp = Image.new("RGB", table.size, stage.lamp)
+        table = ImageChops.multiply(ImageOps.fit(cloth.image, table.size, SMOOTH, centering=(0.5, 0.5)), lamp)
     canvas.paste(table, (0, stage.horizon))
+    return canvas
+
+
+def light_set(canvas: Image.Image, stage: Stage) -> Image.Image:
+    """Throw the light on a painted set: shade, window, grain."""
+    width, height, palette = stage.width, stage.height, stage.palette
     scale = _SMALL / max(width, height)
     small = (max(2, round(width * scale)), max(2, round(height * scale)))
     shade = ImageOps.colorize(_falloff(stage, small), palette.shade, "white")

@@ -47,7 +47,10 @@ def load(source: str, slot: int, role: str | None = None) -> Reference:
     status = Path(source).stat()
     image, texture = _decode(source, status.st_mtime_ns, status.st_size)
     named = (role or "").strip().lower()
-    return Reference(slot, image, texture or (named in _TEXTURES and image.mode == "RGB"), named)
+    if named in _TEXTURES and image.mode == "RGB" and not texture:  # its middle, then, without what is around it
+        across, down = image.width // 5, image.height // 5
+        image, texture = image.crop((across, down, image.width - across, image.height - down)), True
+    return Reference(slot, image, texture, named)
 
 
 @functools.lru_cache(maxsize=16)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageFilter, ImageOps
 
 from pipeline.proof.backdrop import Stage
 from pipeline.proof.images import SHARP, SMOOTH, Reference
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
+_DARK = [0 if v < 40 else min(255, (v - 40) * 6) for v in range(256)]  # nothing of the darkest, all of the rest
 _SOLID = [min(255, max(0, (v - 150) * 4)) for v in range(256)]  # mask values of what is no mere shadow
 
 
@@ -42,10 +44,29 @@ class Piece:
             return self.picture.getchannel("A")
         return Image.new("L", self.picture.size, 255)
 
-    def outline(self, alpha: Image.Image) -> Image.Image:
-        """Mask the object alone: product photos often bring a soft shadow of their own."""
-        solid = alpha.point(_SOLID)
-        return solid if solid.getbbox() else alpha
+    @property
+    def own_shadow(self) -> Image.Image | None:
+        """Mask the soft dark that a product photo brings along: half seen through, and off the object's edge."""
+        if self.picture.mode != "RGBA":
+            return None
+        red, green, blue, alpha = self.picture.split()
+        solid = alpha.point([255 if v > 230 else 0 for v in range(256)])
+        if not solid.getbbox():
+            return None
+        bright = ImageChops.lighter(ImageChops.lighter(red, green), blue).point(_DARK)
+        edge = solid.filter(ImageFilter.MaxFilter(3))
+        return ImageChops.subtract(ImageChops.subtract(alpha, bright), edge)
+
+    @property
+    def body(self) -> Image.Image:
+        """Mask what is not its own shadow."""
+        alpha, shadow = self.alpha, self.own_shadow
+        return ImageChops.subtract(alpha, shadow) if shadow else alpha
+
+    def outline(self, body: Image.Image) -> Image.Image:
+        """Mask the object alone, without what is left of its shadow."""
+        solid = body.point(_SOLID)
+        return solid if solid.getbbox() else body
 
     def base(self, outline: Image.Image) -> Base:
         """Where the object touches the table: the lowest twentieth of its outline."""
@@ -64,17 +85,30 @@ class Base:
     bottom: int
 
 
-def cast(references: Sequence[Reference], variant: int) -> tuple[Reference | None, list[Reference], list[Reference]]:
-    """Tell what covers the table, what stands on it (the hero first) and what hangs on the wall."""
-    cutouts = [reference for reference in references if reference.cutout]
+class Cast(NamedTuple):
+    """Which reference plays which part."""
+
+    ground: Reference | None  # covers the table
+    napkin: Reference | None  # lies on it as a cloth
+    standing: list[Reference]  # the hero first
+    prints: list[Reference]  # on the wall
+
+
+def cast(references: Sequence[Reference], variant: int) -> Cast:
+    """Give out the parts: a surface goes under a fabric; without roles a texture covers the table."""
+    standing = [reference for reference in references if reference.cutout]
     flat = [reference for reference in references if not reference.cutout]
-    if not cutouts and flat:
-        hero = next((reference for reference in flat if not reference.texture), flat[0])
-        cutouts = [hero]
+    if not standing and flat:
+        hero = min(flat, key=lambda reference: (reference.texture, reference.role in ("surface", "fabric")))
+        standing = [hero]
         flat.remove(hero)
     textures = [reference for reference in flat if reference.texture]
-    cloth = textures[(variant - 1) % len(textures)] if textures else None
-    return cloth, cutouts, [reference for reference in flat if reference is not cloth]
+    surfaces = [reference for reference in textures if reference.role == "surface"]
+    fabrics = [reference for reference in textures if reference.role == "fabric"]
+    grounds = surfaces or textures
+    ground = grounds[(variant - 1) % len(grounds)] if grounds else None
+    napkin = fabrics[(variant - 1) % len(fabrics)] if surfaces and fabrics else None
+    return Cast(ground, napkin, standing, [one for one in flat if one is not ground and one is not napkin])
 
 
 def zones(stage: Stage, prints: int) -> tuple[Box, Box]:

@@ -12,6 +12,8 @@ from pipeline.proof.ink import draw_marker
 from pipeline.proof.layout import Base, Piece
 from pipeline.proof.palettes import RGB
 
+_WEAK = [v * 170 // 255 for v in range(256)]  # what is left of a photo's own shadow
+
 
 def _shadow(canvas: Image.Image, colour: RGB, mask: Image.Image, box: tuple[float, float, float, float]) -> None:
     left, top, right, bottom = (round(v) for v in box)
@@ -34,22 +36,36 @@ def draw_print(canvas: Image.Image, stage: Stage, piece: Piece) -> None:
 
 def draw_standing(canvas: Image.Image, stage: Stage, piece: Piece) -> Base:
     """Draw an object on the table, with its shadows and in the light of the set; tell where its foot is."""
-    picture, alpha = piece.picture, piece.alpha
-    outline = piece.outline(alpha)
+    picture, body, soft = piece.picture, piece.alpha, piece.own_shadow
+    if soft:
+        body = ImageChops.subtract(body, soft)
+    outline = piece.outline(body)
     base = piece.base(outline)
     _draw_cast_shadow(canvas, stage, piece, outline, base)
-    counts = alpha.histogram()
-    if sum(counts[1:150]) < 0.06 * sum(counts[150:]):  # else the photo brings a shadow of its own
-        _draw_contact(canvas, stage, base)
+    if soft:
+        _draw_own_shadow(canvas, stage, piece, soft, base)
+    _draw_contact(canvas, stage, base)
     lit = ImageChops.multiply(picture.convert("RGB"), _side_light(stage, picture.size))
-    canvas.paste(lit, (piece.left, piece.top), alpha)
+    canvas.paste(lit, (piece.left, piece.top), body)
     return base
+
+
+def _draw_own_shadow(canvas: Image.Image, stage: Stage, piece: Piece, soft: Image.Image, base: Base) -> None:
+    """Draw the shadow of the photo, weaker, and gone soon below the foot: seen from above, it would float."""
+    width, height = soft.size
+    foot = min(height, max(1, base.bottom - piece.top))
+    reach = max(2, round(width * 0.07))
+    fade = Image.new("L", (1, height), 0)
+    fade.paste(170, (0, 0, 1, foot))
+    fade.paste(ImageOps.flip(Image.linear_gradient("L")).resize((1, reach), FAST).point(_WEAK), (0, foot))
+    mask = ImageChops.multiply(soft, fade.resize(soft.size))
+    canvas.paste(stage.shadow, (piece.left, piece.top), mask)
 
 
 def _side_light(stage: Stage, size: tuple[int, int]) -> Image.Image:
     """Shade an object as the set does: full light on one side, a little less on the far one."""
     ramp = Image.linear_gradient("L").rotate(90 if stage.light > 0 else -90).resize((32, 1), FAST)
-    soft = ramp.point([round((208 + v * 47 / 255) * (0.5 + stage.ambient / 2)) for v in range(256)])
+    soft = ramp.point([round((208 + v * 47 / 255) * (0.3 + stage.ambient * 0.7)) for v in range(256)])
     return Image.merge("RGB", (soft, soft, soft)).resize(size, FAST)
 
 
@@ -98,7 +114,7 @@ def draw_markers(
     cloth: Reference | None,
 ) -> None:
     """Number what is shown: prints in their corner, objects at their foot, the cloth on the table's edge."""
-    radius = max(7.0, stage.unit * 0.0125)
+    radius = _radius(stage)
     for piece in on_wall:
         right, bottom = piece.left + piece.picture.width, piece.top + piece.picture.height
         draw_marker(canvas, piece.slot, right - radius * 1.2, bottom - radius * 1.2, radius)
@@ -107,3 +123,12 @@ def draw_markers(
     if cloth is not None:
         edge = stage.width * 0.5 * (1 - 0.92 * stage.light)
         draw_marker(canvas, cloth.slot, edge, stage.horizon + stage.floor * 0.34, radius)
+
+
+def draw_slot(canvas: Image.Image, stage: Stage, slot: int, at: tuple[float, float]) -> None:
+    """Number one spot of the set."""
+    draw_marker(canvas, slot, at[0], at[1], _radius(stage))
+
+
+def _radius(stage: Stage) -> float:
+    return max(7.0, stage.unit * 0.017)

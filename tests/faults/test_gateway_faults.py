@@ -245,6 +245,28 @@ def test_an_intent_whose_gateway_is_gone_stays_open(tmp_path: Path) -> None:
     assert sum(gateway.state.billed.values()) == 1
 
 
+@pytest.mark.parametrize("name", ["fake", "fake-none"])
+def test_a_gateway_that_stops_answering_polls_is_continued_later(tmp_path: Path, name: str) -> None:
+    """Accepted, and then only 500: the run ends without the pictures, and the next one fetches them, unpaid."""
+    with serving(Faults(poll=lambda n: 500)) as gateway:
+        manifest = campaign(tmp_path, gateway, name, count=2, outputs={})
+        document = run(manifest, expect=3)
+        assert (document["made"], document["failed"]) == (0, 0)
+        gateway.faults.poll = lambda n: 200
+        assert run(manifest)["made"] == 2
+    assert (gateway.state.submits, sum(gateway.state.billed.values())) == (2, 2)
+
+
+def test_a_lost_answer_and_then_no_place_is_continued_by_the_same_id(tmp_path: Path) -> None:
+    """Accepted with the answer lost, then 429 for the rest of the run: never asked for under a new id."""
+    with serving(Faults(submit=lambda n: "drop-after" if n == 1 else (429, {"retry-after": "0"}))) as gateway:
+        manifest = campaign(tmp_path, gateway, count=1, outputs={})
+        assert run(manifest, expect=3)["failed"] == 0
+        gateway.faults.submit = lambda n: None
+        assert run(manifest)["made"] == 1
+    assert sum(gateway.state.billed.values()) == 1
+
+
 def test_an_unreachable_gateway_costs_nothing_and_ends(tmp_path: Path) -> None:
     """Nobody listens: the picture fails for now, with the reason, and is owed the next time."""
     with serving() as gateway:
@@ -268,10 +290,11 @@ def wait_for_submits(gateway: FakeGateway, number: int, process: subprocess.Pope
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupt_leaves_cleanly_with_everything_persisted(tmp_path: Path, sign: signal.Signals) -> None:
+@pytest.mark.parametrize("name", ["fake", "fake-none"])
+def test_an_interrupt_leaves_cleanly_with_everything_persisted(tmp_path: Path, sign: signal.Signals, name: str) -> None:
     """One signal: exit 130 within 10 s; what was accepted is continued by the next run, not paid again."""
     with serving(Faults(polls=10**9)) as gateway:
-        manifest = campaign(tmp_path, gateway)
+        manifest = campaign(tmp_path, gateway, name)
         process = start(manifest)
         wait_for_submits(gateway, 4, process)
         process.send_signal(sign)

@@ -14,7 +14,9 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from pipeline.proof import Proof, render
-from pipeline.proof.ink import font, plain, shorten
+from pipeline.proof.images import load
+from pipeline.proof.ink import contrast, draw_caption, excerpt, font, plain, shorten
+from pipeline.proof.layout import cast
 from pipeline.proof.palettes import PALETTES, choose
 
 SIZES = [
@@ -378,7 +380,8 @@ def test_markers_show_the_slot(proof: Proof):
         ("The desk at night", "night"),
         ("Snow on marble in winter", "snow"),
         ("By the sea", "sea"),
-        ("A red thing", "berry"),
+        ("A mug on a sunlit terrace before dinner", "straw"),
+        ("Sunset on the terrace, morning glory in a pot", "terracotta"),
     ],
 )
 def test_words_choose_the_palette(prompt: str, name: str):
@@ -386,7 +389,115 @@ def test_words_choose_the_palette(prompt: str, name: str):
     assert choose(prompt, 0) == PALETTES[name]
 
 
+def walls(prompt: str) -> set[str]:
+    """Name the palettes of the first six variants, whatever their accent."""
+    by_wall = {palette.wall: name for name, palette in PALETTES.items()}
+    return {by_wall[choose(prompt, turn).wall] for turn in range(6)}
+
+
+NIGHT, DUSK = {"night", "ember", "charcoal"}, {"dusk", "gloam", "indigo"}
+MORNING, STUDIO = {"plaster", "linen", "straw"}, {"chalk", "stone", "fog", "linen"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fitting"),
+    [
+        ("Dusk. White bowl, natural linen cloth, cloth napkin, marble, snow, a garden in spring", DUSK),
+        ("An evening in November, breakfast bowl, green garden", DUSK),
+        ("Supper, an hour after dark: one candle, the night in the window; white cotton cloth", NIGHT),
+        ("Two candles on a blue wall, summer on the beach", NIGHT),
+        ("A clear morning, a candle beside the dark walnut box, grey stone in the rain", MORNING),
+        ("A studio at supper, seamless", NIGHT),
+    ],
+)
+def test_the_hour_wins(prompt: str, fitting: set[str]):
+    """Every variant stays within the hour, whatever else the prompt is full of."""
+    assert walls(prompt) == fitting
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fitting"),
+    [
+        ("The flared ink-blue bowl in a neutral studio", STUDIO),
+        ("Catalogue picture of the red mug, a seamless wall behind the blue bowl, oak slab", STUDIO),
+        ("A bowl against a deep green background in a studio", {"sage", "olive"}),
+        ("A mug before a blue stone wall", {"cobalt", "dusk"}),
+        ("A mug on a red backdrop", {"berry"}),
+        ("A bottle, the background a pale green", {"sage", "olive"}),
+    ],
+)
+def test_colours_are_the_products(prompt: str, fitting: set[str]):
+    """A colour paints the wall only when the wall is said to have it."""
+    assert walls(prompt) == fitting
+
+
+def test_a_colour_alone_is_an_accent():
+    """A colour in a prompt that says nothing of the set leaves its walls quiet."""
+    assert not walls("A red thing") & {"berry", "terracotta"}
+    assert choose("A red thing", 0) not in PALETTES.values()
+
+
+@pytest.mark.parametrize("prompt", ["Summer on the beach", "A picnic in the park", "Old walnut in a library"])
+def test_variants_of_a_scene_are_alike(prompt: str):
+    """The variants of a scene are about as bright as its first."""
+    bright = [sum(choose(prompt, turn).wall) for turn in range(4)]
+    assert max(abs(bright[0] - other) for other in bright) < 150
+
+
 def test_palette_turns():
-    """Three variants have three palettes, whether the prompt names one, none or many."""
-    for prompt in ("A red thing", "nothing in particular", "Autumn picnic in the garden, morning, oak"):
-        assert len({id(choose(prompt, turn)) for turn in range(3)}) == 3
+    """Three variants have three palettes, whether the prompt names an hour, a scene or nothing."""
+    for prompt in ("A red thing", "nothing in particular", "Autumn picnic in the garden, morning, oak", "By the sea"):
+        assert len({choose(prompt, turn).wall for turn in range(3)}) == 3
+
+
+def test_roles_give_out_the_parts(tmp_path: Path):
+    """A surface covers the table and a fabric lies on it; without roles the first texture covers the table."""
+    cloth, board = str(make_cloth(tmp_path / "a.png")), str(make_cloth(tmp_path / "b.png", (150, 90, 40)))
+    mug = str(make_cutout(tmp_path / "mug.png"))
+
+    def parts(*roles: str | None) -> tuple[int | None, int | None, list[int]]:
+        sources = zip((mug, cloth, board), roles, strict=True)
+        ground, napkin, _, prints = cast([load(one, slot, role) for slot, (one, role) in enumerate(sources, 1)], 1)
+        return ground and ground.slot, napkin and napkin.slot, [one.slot for one in prints]
+
+    assert parts(None, "fabric", "surface") == (3, 2, [])
+    assert parts(None, "surface", "fabric") == (2, 3, [])
+    assert parts(None, None, "surface") == (3, None, [2])
+    assert parts(None, None, None) == parts(None, "fabric", "fabric") == (2, None, [3])
+
+
+def test_fabric_lies_on_the_surface(tmp_path: Path):
+    """Both can be seen on the table, the wall stays empty, and roles may be fewer than references."""
+    mug, cloth = str(make_cutout(tmp_path / "mug.png")), str(make_cloth(tmp_path / "cloth.png"))
+    board = str(make_cloth(tmp_path / "board.png", (190, 60, 40)))
+    bare = Proof("plain", (mug, cloth, board), 416, 416, variant=1, take=1, label="", roles=(None, "fabric", "surface"))
+    image = render(bare)
+    table = image.crop((0, 290, 416, 390))
+    green = sum(1 for red, green, _ in zip(*[iter(table.tobytes())] * 3, strict=True) if green > red + 40)
+    assert 0.05 < green / (table.width * table.height) < 0.6
+    assert all(g < r for r, g, _ in (image.getpixel((x, 405)) for x in (3, 412)))
+    assert same(render(replace(bare, roles=(None,))), render(replace(bare, roles=())))
+    assert not same(image, render(replace(bare, roles=())))
+
+
+def test_caption_ends_where_a_sentence_does():
+    """A long prompt is cut at the end of a sentence, else of a clause, else of a word."""
+    assert excerpt("One two. Three four five, six.", 4) == "One two."
+    assert excerpt("One two three, four five six seven", 5) == "One two three…"
+    assert excerpt("One two three four five", 3) == "One two three…"
+    assert excerpt("At f/2.8 one two", 9) == "At f/2.8 one two"
+
+
+@pytest.mark.parametrize("name", PALETTES)
+def test_caption_is_legible(name: str):
+    """The ink of a caption has a contrast of 4.5:1 on walls of every palette, in half light too."""
+    palette = PALETTES[name]
+    wall = Image.new("RGB", (416, 416), palette.wall)
+    wall.paste(tuple(v * 2 // 3 for v in palette.wall), (0, 0, 208, 416))
+    captioned = wall.copy()
+    draw_caption(captioned, "One two three four five six", 240, palette)
+    box = ImageChops.difference(wall, captioned).getbbox()
+    assert box is not None
+    colours = captioned.crop((100, 105, 316, 135)).getcolors(216 * 30) or []
+    under = sorted(colours, reverse=True)[:2]
+    assert max(min(contrast(ink, ground) for _, ground in under) for _, ink in colours) >= 4.5
