@@ -219,6 +219,15 @@ def test_the_budget_is_never_exceeded_and_the_next_run_continues(tmp_path: Path)
     assert (sum(gateway.state.billed.values()), max(gateway.state.billed.values())) == (6, 1)
 
 
+def test_what_a_refused_request_had_reserved_is_free_again(tmp_path: Path) -> None:
+    """A refusal costs nothing, so the budget for one picture still buys one."""
+    prompts = {"table": {"text": "Place @Image1, {{ product.name }}, on a table."}}
+    with serving(Faults(refuse=lambda prompt: "Thing 0" in prompt)) as gateway:
+        provider = {"name": "fake", "base_url": gateway.url, "concurrency": 1}
+        manifest = write_campaign(tmp_path, provider=provider, count=2, prompts=prompts, outputs={})
+        assert run(manifest, "--budget", "0.03", expect=3)["made"] == 1
+
+
 def test_a_wish_for_a_retake_stays_until_it_is_made(tmp_path: Path) -> None:
     """A retake that the budget cut short is continued by a plain run, and none is made twice."""
     with serving() as gateway:
@@ -308,6 +317,35 @@ def test_an_interrupt_leaves_cleanly_with_everything_persisted(tmp_path: Path, s
     assert (sum(gateway.state.billed.values()), max(gateway.state.billed.values())) == (6, 1)
 
 
+def test_an_interrupt_waits_for_the_answer_to_a_paid_call(tmp_path: Path) -> None:
+    """Where a lost answer can't be settled, leaving in the middle of a paid call would lose it: its receipt is kept."""
+    release = threading.Event()
+
+    def hang(_: int) -> None:
+        release.wait(30)
+
+    with serving(Faults(submit=hang)) as gateway:
+        manifest = campaign(tmp_path, gateway, "fake-none", count=1, outputs={})
+        process = start(manifest)
+        wait_for_submits(gateway, 1, process)
+        process.send_signal(signal.SIGINT)
+        wait_for_line(process, "stopping")
+        release.set()
+        process.communicate(timeout=10)
+        assert process.returncode == 130
+        assert run(manifest)["made"] == 1
+    assert (gateway.state.submits, sum(gateway.state.billed.values())) == (1, 1)
+
+
+def wait_for_line(process: subprocess.Popen[str], word: str) -> None:
+    """Until a process says this on standard error."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if word in line:
+            return
+    raise AssertionError(f"it never said {word!r}")
+
+
 def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
     """Two signals: out at once, even while a paid call hangs; the next run settles it by its id."""
     release = threading.Event()
@@ -320,10 +358,7 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
         process = start(manifest)
         wait_for_submits(gateway, 1, process)
         process.send_signal(signal.SIGINT)
-        line = ""
-        while "stopping" not in line:
-            assert process.stderr is not None
-            line = process.stderr.readline()
+        wait_for_line(process, "stopping")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=3)
         release.set()
