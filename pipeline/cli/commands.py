@@ -10,12 +10,12 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from pipeline.cli.saved import check_inputs, read_plan, save_plan
 from pipeline.cli.show import Console, count, plan_json, plan_lines, problem_json, table
-from pipeline.errors import ManifestError, PipelineError, PlanChanged, UsageError
+from pipeline.errors import ManifestError, PipelineError, UsageError
 from pipeline.expand import PRIVATE, Expansion, expand
 from pipeline.ledger import Ledger, open_ledger, read_ledger
 from pipeline.manifest import load
-from pipeline.models import load_model, model_names
 from pipeline.plan import Action, Plan, Selection, make_plan
 from pipeline.schema import did_you_mean, schema_text
 from pipeline.types import dollars, micro_usd
@@ -78,17 +78,17 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
             for line in plan_lines(made, console, ledger):
                 console.result(line)
     if arguments.output:
-        _save_plan(made, arguments)
+        save_plan(made, arguments)
         console.note(f"saved: pipeline run {arguments.output} runs exactly this plan")
     return WORK if arguments.detailed_exitcode and made.work else 0
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline run``."""
-    saved = _saved_plan(arguments)
+    saved = read_plan(arguments)
     expansion = expand(load(arguments.manifest, providers=arguments.provider))
     if saved is not None:
-        _same_inputs(saved, expansion)
+        check_inputs(saved, expansion)
     _warn(expansion, console)
     folder = expansion.manifest.outputs.folder
     started = time.monotonic()
@@ -124,7 +124,7 @@ def _carry_out(
     plan: Plan, ledger: Ledger, arguments: argparse.Namespace, console: Console
 ) -> tuple[int, dict[str, Any]]:
     """Do the plan's work; the exit code so far, and the facts of it."""
-    document: dict[str, Any] = {"made": 0, "rebuilt": 0, "failed": 0, "uncertain": 0, "usd": 0.0}
+    document: dict[str, Any] = {"made": 0, "rebuilt": 0, "failed": 0, "uncertain": 0, "pending": 0, "usd": 0.0}
     if not plan.work:
         return 0, document
     from pipeline.cli.progress import Progress  # the engine and its HTTP client are slow to import
@@ -150,6 +150,7 @@ def _carry_out(
         "rebuilt": report.rebuilt,
         "failed": outcome.failed,
         "uncertain": outcome.uncertain,
+        "pending": outcome.pending,
         "usd": outcome.usd / 1e6,
     }
     if report.lost:
@@ -242,94 +243,6 @@ def report(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def models(arguments: argparse.Namespace, console: Console) -> int:
-    """``pipeline models``."""
-    found = [load_model(name) for name in model_names()]
-    if arguments.json:
-        documents = [
-            {
-                "name": model.name,
-                "title": model.title,
-                "sizes": {r: {ratio: list(size) for ratio, size in sizes.items()} for r, sizes in model.sizes.items()},
-                "reference": {
-                    "formats": list(model.reference.formats),
-                    "max_bytes": model.reference.max_bytes,
-                    "min_side": model.reference.min_side,
-                    "max_ratio": model.reference.max_ratio,
-                },
-                "gateways": list(model.offers),
-            }
-            for model in found
-        ]
-        console.result(json.dumps(documents, indent=2))
-        return 0
-    for model in found:
-        console.result(console.style(f"{model.name}  {model.title}", "bold"))
-        ratios = list(next(iter(model.sizes.values())))
-        rows = [("", *ratios)]
-        rows += [(name, *("×".join(map(str, sizes[ratio])) for ratio in ratios)) for name, sizes in model.sizes.items()]
-        for line in table(rows):
-            console.result(f"  {line}")
-        limits = model.reference
-        console.result(
-            f"  references: {', '.join(limits.formats)}, up to {limits.max_bytes / 1e6:g} MB, "
-            f"sides of {limits.min_side} pixels or more, up to 1:{limits.max_ratio:g}"
-        )
-        console.result(f"  offered by: {', '.join(model.offers)} (see `pipeline providers`)")
-    return 0
-
-
-def providers(arguments: argparse.Namespace, console: Console) -> int:
-    """``pipeline providers``."""
-    from pipeline.gateways import DIALECTS
-
-    offers = [(model.name, offer) for model in map(load_model, model_names()) for offer in model.offers.values()]
-    if arguments.json:
-        documents = [
-            {
-                "provider": offer.gateway,
-                "model": name,
-                "model_id": offer.id,
-                "usd": offer.usd / 1e6,
-                "callable": offer.gateway in DIALECTS,
-                "prompt": list(offer.prompt),
-                "references": list(offer.references),
-                "resolution": list(offer.resolution),
-                "aspect_ratio": list(offer.aspect_ratio),
-                "format": list(offer.format),
-                "count": offer.count,
-                "concurrency": offer.concurrency,
-                "source": offer.source,
-            }
-            for name, offer in offers
-        ]
-        console.result(json.dumps(documents, indent=2))
-        return 0
-    rows = [("provider", "model", "price", "prompt", "references", "auto", "per request", "at once", "")]
-    rows += [
-        (
-            offer.gateway,
-            name,
-            dollars(offer.usd) if offer.usd else "free",
-            f"{offer.prompt[0]}–{offer.prompt[1]:,}",
-            f"{offer.references[0]}–{offer.references[1]}",
-            "yes" if "auto" in offer.aspect_ratio else "no",
-            str(offer.count),
-            str(offer.concurrency),
-            "" if offer.gateway in DIALECTS else "plans and prices only, in this version",
-        )
-        for name, offer in offers
-    ]
-    lines = list(table(rows))
-    console.result(console.style(lines[0], "dim"))
-    for line in lines[1:]:
-        console.result(line)
-    if console.verbose:
-        for _, offer in offers:
-            console.result(f"{offer.gateway}: {offer.source}")
-    return 0
-
-
 # ── what the commands share ─────────────────────────────────────────────────────────────────────
 
 
@@ -377,64 +290,3 @@ def _publish(plan: Plan, ledger: Ledger, *, stopped: bool) -> Path:
     from pipeline.publish import Publisher
 
     return Publisher(plan, ledger, stopped=stopped).publish()
-
-
-_PLAN_FORMAT = "campaign-pipeline plan 1"
-
-
-def _save_plan(plan: Plan, arguments: argparse.Namespace) -> None:
-    target = Path(arguments.output)
-    document = {
-        "plan": _PLAN_FORMAT,
-        "manifest": str(Path(arguments.manifest).absolute()),
-        "providers": arguments.provider,
-        "only": arguments.only,
-        "exclude": arguments.exclude,
-        "tag": arguments.tag,
-        "limit": arguments.limit,
-        "retake": arguments.retake,
-        "retry_failed": arguments.retry_failed,
-        "fingerprint": plan.expansion.fingerprint(),
-        "cells": {cell.label: cell.picture.key for cell in plan.expansion.cells},
-        "pictures": sorted(plan.takes),
-        "usd": plan.usd / 1e6,
-    }
-    try:
-        target.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    except OSError as error:
-        raise PipelineError(f"{target}: can't be written: {error.strerror}") from None
-
-
-def _saved_plan(arguments: argparse.Namespace) -> dict[str, Any] | None:
-    """The saved plan that the command line names, its options put in force; None for a manifest."""
-    if not arguments.manifest.endswith(".json"):
-        return None
-    try:
-        saved = json.loads(Path(arguments.manifest).read_text("utf-8"))
-        known = isinstance(saved, dict) and saved.get("plan") == _PLAN_FORMAT
-    except OSError as error:
-        raise PipelineError(f"{arguments.manifest}: can't be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        known = False
-    if not known:
-        raise PipelineError(
-            f"{arguments.manifest}: is no saved plan; make one with `pipeline plan M -o {arguments.manifest}`"
-        )
-    given = [name for name in ("provider", "only", "exclude", "tag", "retake") if getattr(arguments, name)]
-    if given or arguments.limit is not None or arguments.retry_failed:
-        raise UsageError("a saved plan is run as it is: give the selection to `pipeline plan` instead")
-    arguments.manifest, arguments.provider = saved["manifest"], saved["providers"]
-    for name in ("only", "exclude", "tag", "limit", "retake", "retry_failed"):
-        setattr(arguments, name, saved[name])
-    result: dict[str, Any] = saved
-    return result
-
-
-def _same_inputs(saved: dict[str, Any], expansion: Expansion) -> None:
-    if saved["fingerprint"] == expansion.fingerprint():
-        return
-    before: dict[str, str] = saved["cells"]
-    now = {cell.label: cell.picture.key for cell in expansion.cells}
-    changed = [label for label in {**before, **now} if before.get(label) != now.get(label)]
-    example = f"{len(changed):,} of its cells, such as {changed[0]}" if changed else "its output paths"
-    raise PlanChanged(f"the inputs changed since the plan was saved: {example}; plan again")

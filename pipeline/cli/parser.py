@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline import __version__
-from pipeline.cli import commands
+from pipeline.cli import catalogue, commands
 
 _EXIT_CODES = """\
 exit codes:
@@ -214,7 +214,7 @@ def _models(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     parser = _command(
         commands_,
         "models",
-        commands.models,
+        catalogue.models,
         "list the models, their limits and prices",
         "pipeline models\npipeline models --json",
     )
@@ -225,7 +225,7 @@ def _providers(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     parser = _command(
         commands_,
         "providers",
-        commands.providers,
+        catalogue.providers,
         "list the gateways, what they offer and for how much",
         "pipeline providers\npipeline providers --json",
     )

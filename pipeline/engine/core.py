@@ -146,7 +146,7 @@ class Engine:
                 with anyio.fail_after(ORDER_SECONDS):
                     return await drive.run()
             except BudgetReached:
-                lane.queue.appendleft(order)
+                self.session.pending(order, "")
                 return self.stop("budget")
             except LaneStopped as error:
                 if drive.open:

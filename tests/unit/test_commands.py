@@ -352,9 +352,9 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     manifest = write_campaign(tmp_path, count=8, outputs={"variants": 50, "format": ["png", "webp", "jpeg"]})
     runner = Path(__file__).parent.parent / "fakes/runner.py"
     command = f"{sys.executable} {runner} plan -v {manifest} | head -1"
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S602  # the pipe is the point
         command, shell=True, capture_output=True, text=True, env=environment(), timeout=60, check=True
-    )  # noqa: S602  # the pipe is the point
+    )
     assert done.stdout
     assert done.stderr == ""
 

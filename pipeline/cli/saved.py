@@ -1,0 +1,83 @@
+"""Saved plans: ``plan -o plan.json``, and ``run plan.json`` that does exactly that or refuses."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PipelineError, PlanChanged, UsageError
+from pipeline.expand import Expansion
+from pipeline.plan import Plan
+
+_PLAN_FORMAT = "campaign-pipeline plan 1"
+
+
+def save_plan(plan: Plan, arguments: argparse.Namespace) -> None:
+    """Write a plan with what it was made from; the options that selected it are part of it."""
+    target = Path(arguments.output)
+    document = {
+        "plan": _PLAN_FORMAT,
+        "manifest": str(Path(arguments.manifest).absolute()),
+        "providers": arguments.provider,
+        "only": arguments.only,
+        "exclude": arguments.exclude,
+        "tag": arguments.tag,
+        "limit": arguments.limit,
+        "retake": arguments.retake,
+        "retry_failed": arguments.retry_failed,
+        "fingerprint": plan.expansion.fingerprint(),
+        "cells": {cell.label: cell.picture.key for cell in plan.expansion.cells},
+        "pictures": sorted(plan.takes),
+        "usd": plan.usd / 1e6,
+    }
+    try:
+        target.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    except OSError as error:
+        raise PipelineError(f"{target}: can't be written: {error.strerror}") from None
+
+
+def read_plan(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """The saved plan that the command line names, its options put in force; None for a manifest.
+
+    Raises:
+        PipelineError: when it can't be read, or is no saved plan.
+        UsageError: when more options are given than it was made with.
+    """
+    if not arguments.manifest.endswith(".json"):
+        return None
+    try:
+        saved = json.loads(Path(arguments.manifest).read_text("utf-8"))
+        known = isinstance(saved, dict) and saved.get("plan") == _PLAN_FORMAT
+    except OSError as error:
+        raise PipelineError(f"{arguments.manifest}: can't be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        known = False
+    if not known:
+        raise PipelineError(
+            f"{arguments.manifest}: is no saved plan; make one with `pipeline plan M -o {arguments.manifest}`"
+        )
+    given = [name for name in ("provider", "only", "exclude", "tag", "retake") if getattr(arguments, name)]
+    if given or arguments.limit is not None or arguments.retry_failed:
+        raise UsageError("a saved plan is run as it is: give the selection to `pipeline plan` instead")
+    arguments.manifest, arguments.provider = saved["manifest"], saved["providers"]
+    for name in ("only", "exclude", "tag", "limit", "retake", "retry_failed"):
+        setattr(arguments, name, saved[name])
+    result: dict[str, Any] = saved
+    return result
+
+
+def check_inputs(saved: dict[str, Any], expansion: Expansion) -> None:
+    """Refuse a plan whose manifest, products or references changed since.
+
+    Raises:
+        PlanChanged: naming one of the cells that differ.
+    """
+    if saved["fingerprint"] == expansion.fingerprint():
+        return
+    before: dict[str, str] = saved["cells"]
+    now = {cell.label: cell.picture.key for cell in expansion.cells}
+    changed = [label for label in {**before, **now} if before.get(label) != now.get(label)]
+    example = f"{len(changed):,} of its cells, such as {changed[0]}" if changed else "its output paths"
+    raise PlanChanged(f"the inputs changed since the plan was saved: {example}; plan again")
