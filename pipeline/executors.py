@@ -36,19 +36,24 @@ def default_workers() -> int:
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
-@contextlib.contextmanager
-def open_executor(name: str, workers: int) -> Iterator[Executor]:
-    """An executor by name; shut down on the way out, what was not started dropped.
+def find_executor(name: str) -> Callable[[int], Executor]:
+    """What makes the executor of this name.
 
     Raises:
-        UsageError: when there is none of this name.
+        UsageError: when there is none.
     """
-    make = BUILT_IN.get(name)
-    if make is None:
-        found = {entry.name: entry for entry in entry_points(group=GROUP)}
-        if name not in found:
-            raise UsageError(f"there is no executor {name!r}; {did_you_mean(name, [*BUILT_IN, *found])}")
-        make = found[name].load()
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in found:
+        raise UsageError(f"there is no executor {name!r}; {did_you_mean(name, [*BUILT_IN, *found])}")
+    make: Callable[[int], Executor] = found[name].load()
+    return make
+
+
+@contextlib.contextmanager
+def open_executor(make: Callable[[int], Executor], workers: int) -> Iterator[Executor]:
+    """An executor for a run; shut down on the way out, what was not started dropped."""
     executor = make(workers)
     try:
         yield executor

@@ -280,6 +280,10 @@ class Ledger:
         """A written output file."""
         self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
+    def forget_file(self, path: str) -> None:
+        """An output file that was removed on purpose."""
+        self._db.execute("DELETE FROM files WHERE path = ?", (path,))
+
     def add_cell(self, label: str, key: str, spec: str) -> None:
         """What a label shows now."""
         self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?)", (label, key, spec))

@@ -67,6 +67,8 @@ def load(file: str, *, providers: list[str] | None = None) -> Manifest:
         ManifestError: when the files can't be read or don't fit the schema.
     """
     tree = read_tree(file)
+    if "plan" in tree and "fingerprint" in tree:
+        raise ManifestError([Problem(tree.mark, "", "is a saved plan, no manifest", f"pipeline run {file}")])
     if "products" not in tree and "prompts" not in tree:
         fact = "is no manifest by itself: it has neither products nor prompts"
         raise ManifestError([Problem(tree.mark, "", fact, "house rules are for others to `extends`")])
@@ -117,7 +119,9 @@ class _Reader:
         """What can be said of the files that a manifest of the wrong shape names."""
         for name, value in _items(self.tree.get("products")):
             if isinstance(value, Map) and isinstance(value.get("from"), str):
-                self.found += _from_file(self.tree, name, value)[1]
+                value, found = _from_file(self.tree, name, value)  # noqa: PLW2901  # the file's products
+                self.found += found
+                self.tree["products"].put(name, value, *self.tree["products"].marks[name])
             for index, row in enumerate(value if isinstance(value, Seq) else ()):
                 for image, written in _items(row.get("images") if isinstance(row, Map) else None):
                     if isinstance(written, str):
@@ -177,7 +181,11 @@ class _Reader:
             gateway = settings.get("gateway", settings["name"])
             offer = model.offers.get(gateway)
             if offer is None:
-                self.complain(path, f"no gateway {gateway!r} offers {model.name}", did_you_mean(gateway, model.offers))
+                fact, hint = f"no gateway {gateway!r} offers {model.name}", did_you_mean(gateway, model.offers)
+                self.found.append(Problem(None, "--provider", fact, hint))
+                if entry in listed:
+                    self.found.pop()
+                    self.complain(path, fact, hint)
                 continue
             if any(other.name == settings["name"] for other in result):
                 self.complain(path, f"the provider {settings['name']!r} stands twice", "give one another `name`")

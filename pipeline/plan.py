@@ -85,6 +85,7 @@ class Plan:
     steps: tuple[Step, ...]
     requests: tuple[PlannedRequest, ...]
     takes: dict[str, int]  # the take that is owed, of each picture to make
+    gone: tuple[FileRow, ...] = ()  # files of cells that the manifest no longer has
 
     @property
     def manifest(self) -> Manifest:
@@ -177,7 +178,13 @@ class _Planner:
         ]
         steps = self.limited(steps)
         requests, takes = self.requests(steps)
-        return Plan(self.expansion, self.snapshot, tuple(steps), tuple(requests), takes)
+        return Plan(self.expansion, self.snapshot, tuple(steps), tuple(requests), takes, self.gone())
+
+    def gone(self) -> tuple[FileRow, ...]:
+        """Files that were written for cells which the manifest no longer has, and still lie there."""
+        wanted = {cell.file for cell in self.expansion.cells}
+        left = (row for path, row in self.snapshot.files.items() if path not in wanted)
+        return tuple(row for row in left if os.path.exists(f"{self.folder}/{row.path}"))  # noqa: PTH110  # as below
 
     def step(self, cell: Cell) -> Step:
         selected = cell in self.selection
@@ -231,9 +238,9 @@ class _Planner:
         known = self.snapshot.files.get(cell.file)
         encoding = encoding_of(self.manifest, cell.format)
         if known is None:
-            return "not written yet"
+            return "file not written yet"
         if (known.key, known.take) != (row.key, row.take):
-            return "shows another picture"
+            return "kept picture comes back"
         if known.encoding != encoding:
             return f"encoding changed: {known.encoding} → {encoding}"
         return file_damage(f"{self.folder}/{cell.file}", known)

@@ -23,7 +23,7 @@ MAX_RENDERED = 20_000
 """Characters; more than any gateway takes."""
 
 SLOT = re.compile(r"@Image(\d*)(?![A-Za-z0-9_])")
-_NEARLY_SLOT = re.compile(r"@(?!(?-i:Image)(?:\d|\b))image[ _-]?\d*", re.IGNORECASE)
+_NEARLY_SLOT = re.compile(r"@(?!(?-i:Image)(?:\d|\b(?![ _-]\d)))im(?:age|g)(?![A-Za-z])[ _-]?\d*", re.IGNORECASE)
 
 _NODES = (
     nodes.Template,
@@ -192,7 +192,7 @@ def check_slots(text: str, count: int) -> tuple[list[tuple[str, str, str]], list
     """
     errors, warnings = [], []
     have = f"{count} reference{'' if count == 1 else 's'}"
-    used = slots_used(text)
+    used = slots_used(_NEARLY_SLOT.sub("", text))
     for number in sorted(set(used)):
         if number > count or (number == 0 and "@Image0" in text):
             those = "@Image1" if count == 1 else f"@Image1 to @Image{count}"
@@ -206,8 +206,11 @@ def check_slots(text: str, count: int) -> tuple[list[tuple[str, str, str]], list
         if number not in used and not (count == 1 and 0 in used):
             fact = f"reference {number} is sent but the prompt never says @Image{number}"
             warnings.append((f"@Image{number}", fact, "mention it, or remove it from images"))
-    hint = "slots are written @Image1, @Image2 …"
-    warnings += [(found, f"{found!r} is no slot", hint) for found in _NEARLY_SLOT.findall(text)]
+    for found in _NEARLY_SLOT.findall(text):
+        number = found.lstrip("@imageIMAGE _-")
+        # With a number it can only be a slot, and would be paid for without its reference.
+        problem = (found, f"{found!r} is no slot", f"write @Image{number or 1}")
+        (errors if number else warnings).append(problem)
     return errors, warnings
 
 

@@ -48,6 +48,15 @@ def url_digest(url: str) -> str:
     return hashlib.sha256(b"url\0" + url.encode()).hexdigest()
 
 
+def _ends_early(data: bytes, kind: str) -> bool:
+    """Whether a picture lacks its end marker: a copy that was cut short. (Cheap: nothing is decoded.)"""
+    if kind == "png":
+        return b"IEND" not in data[-64:]
+    if kind == "jpeg":
+        return b"\xff\xd9" not in data[-65536:]
+    return len(data) < int.from_bytes(data[4:8], "little") + 8
+
+
 def read_reference(path: str) -> ReferenceFacts:
     """Read a reference image's bytes and header.
 
@@ -62,6 +71,8 @@ def read_reference(path: str) -> ReferenceFacts:
                 width, height, kind = *image.size, str(image.format).lower()
                 # A phone's JPEG with a second picture behind the first is still a JPEG.
                 kind = "jpeg" if kind == "mpo" else kind
+        if _ends_early(data, kind):
+            raise MediaError("is damaged: it ends early")
     except UnidentifiedImageError:
         raise MediaError("is no PNG, JPEG or WebP picture") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

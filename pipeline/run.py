@@ -20,7 +20,7 @@ from pipeline.expand import PRIVATE
 from pipeline.gateways import DIALECTS
 from pipeline.ledger import FileRow, Ledger, PictureRow
 from pipeline.media import PictureJob, Rendition, finish
-from pipeline.plan import Plan, PlannedRequest, Step, encoding_of
+from pipeline.plan import Plan, PlannedRequest, Step, encoding_of, file_damage
 from pipeline.proof import Proof
 from pipeline.types import Cell, Manifest, Picture, Spec
 
@@ -41,9 +41,11 @@ def carry_out(
     *,
     budget: int | None = None,
     events: Callable[[Event], None] = lambda _: None,
-    interrupted: Callable[[], None] = lambda: None,
+    interrupted: Callable[[bool], None] = lambda _: None,
 ) -> Report:
     """Do what a plan says. ``budget``: one more cap for this run, in micro-dollars.
+
+    ``interrupted`` is told of each signal to leave: the first (True), and the second, after which there is no more.
 
     Raises:
         StorageError: when the ledger or a file can't be written; nothing is submitted after that.
@@ -78,7 +80,7 @@ async def _run(  # anyio.run passes them by position
     executor: Executor,
     cap: int | None,
     events: Callable[[Event], None],
-    interrupted: Callable[[], None],
+    interrupted: Callable[[bool], None],
 ) -> Outcome:
     engine = Engine(plan.manifest.providers, Journal(ledger), executor, cap=cap, events=events)
     outcome = Outcome()
@@ -87,10 +89,10 @@ async def _run(  # anyio.run passes them by position
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
             first = True
             async for _ in signals:
+                interrupted(first)
                 if not first:
                     os._exit(130)
                 first = False
-                interrupted()
                 engine.stop("interrupted")
 
     async with anyio.create_task_group() as group:
@@ -177,6 +179,35 @@ def _proof(manifest: Manifest, picture: Picture, take: int, label: str) -> Proof
 def _renditions(manifest: Manifest, cells: list[Cell]) -> tuple[Rendition, ...]:
     folder, quality = manifest.outputs.folder, manifest.outputs.quality
     return tuple(Rendition(f"{folder}/{cell.file}", cell.format, quality.get(cell.format, 0)) for cell in cells)
+
+
+def prune(plan: Plan, ledger: Ledger) -> tuple[int, int]:
+    """Remove the files of cells that are gone, with their sidecars; the originals stay, so nothing is lost.
+
+    Returns:
+        how many were removed, and how many were kept because somebody changed them since.
+    """
+    folder = plan.manifest.outputs.folder
+    wanted = {Path(step.cell.file).with_suffix(".json").as_posix() for step in plan.steps}
+    removed = []
+    for row in plan.gone:
+        if file_damage(f"{folder}/{row.path}", row):
+            continue
+        Path(folder, row.path).unlink(missing_ok=True)
+        sidecar = Path(row.path).with_suffix(".json").as_posix()
+        if sidecar not in wanted:
+            Path(folder, sidecar).unlink(missing_ok=True)
+        removed.append(row.path)
+    ledger.commit([_forget_file(path) for path in removed])
+    for parent in sorted({Path(folder, path).parent for path in removed}, reverse=True):
+        while parent != folder and not any(parent.iterdir()):
+            parent.rmdir()
+            parent = parent.parent  # noqa: PLW2901  # upwards
+    return len(removed), len(plan.gone) - len(removed)
+
+
+def _forget_file(path: str) -> Callable[[Ledger], None]:
+    return lambda ledger: ledger.forget_file(path)
 
 
 # ── rebuilding files from kept originals ────────────────────────────────────────────────────────

@@ -38,7 +38,8 @@ def validator(name: str, definition: str = "") -> Draft202012Validator:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``did you mean 'prompts'?``, or what there is to choose from."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = [name for name in names if name.casefold() == word.casefold()]
+    close = close or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     close = close or [name for name in names if word and name.startswith(word)]
     if close:
         return f"did you mean {close[0]!r}?"
@@ -52,8 +53,19 @@ def problems(
 ) -> Iterator[Problem]:
     """Every way in which ``value`` differs from the schema, located in ``root`` (default: the value) below ``at``."""
     whole = value if root is None else root
-    for error in validator(name, definition).iter_errors(value):
-        yield from _explain(error, whole, at)
+    errors = list(validator(name, definition).iter_errors(value))
+    # A misspelt key is one mistake, not also the lack of the right one.
+    misspelt = {
+        (key_path(tuple(error.absolute_path)), close)
+        for error in errors
+        if error.validator == "additionalProperties"
+        for key in error.instance
+        for close in difflib.get_close_matches(key, error.schema.get("properties", {}), n=1)
+    }
+    for error in errors:
+        lacks = (key_path(tuple(error.absolute_path)), error.message.partition("'")[2].partition("'")[0])
+        if error.validator != "required" or lacks not in misspelt:
+            yield from _explain(error, whole, at)
 
 
 def _explain(  # noqa: C901  # one short case per keyword of the schema
@@ -79,14 +91,12 @@ def _explain(  # noqa: C901  # one short case per keyword of the schema
             what = error.schema.get("properties", {}).get(key, {}).get("examples", ["…"])[0]
             yield Problem(mark, here, f"the key {key!r} is missing", f"add `{key}: {_short(what)}`")
         case "type":
-            yield Problem(
-                mark,
-                here,
-                f"{_short(value)} is {_kind(value)}, not {_kinds(limit)}",
-                _type_hint(value, limit),
-            )
+            fact = "is empty" if value is None else f"{_short(value)} is {_kind(value)}"
+            yield Problem(mark, here, f"{fact}, not {_kinds(limit)}", _type_hint(value, limit, path))
         case "enum":
-            yield Problem(mark, here, f"{_short(value)} is not allowed", did_you_mean(str(value), map(str, limit)))
+            same = isinstance(value, str) and value in map(str, limit) and value not in limit
+            hint = "write it without quotes" if same else did_you_mean(str(value), map(str, limit))
+            yield Problem(mark, here, f"{_short(value)} is not allowed", hint)
         case "pattern":
             if "propertyNames" in error.absolute_schema_path:
                 mark = mark_of(root, (*path, value), key=True)
@@ -97,6 +107,7 @@ def _explain(  # noqa: C901  # one short case per keyword of the schema
             example = error.schema.get("examples", [""])[0]
             example = example[0] if isinstance(example, list) else example
             rule = error.schema.get("description", f"it must match {limit}").rstrip(".")
+            rule = rule[0].lower() + rule[1:]
             yield Problem(mark, here, f"{_short(value)} is not allowed here", f"{rule} (for example {example})")
         case "uniqueItems":
             twice = sorted({str(item) for item in value if value.count(item) > 1})
@@ -152,7 +163,11 @@ def _kinds(limit: str | list[str]) -> str:
     return " or ".join(_KINDS[name] for name in names)
 
 
-def _type_hint(value: object, limit: str | list[str]) -> str:
+def _type_hint(value: object, limit: str | list[str], path: tuple[str | int, ...]) -> str:
+    if value is None:
+        return "indent what belongs to it below it"
+    if isinstance(value, list) and path == ("products",):
+        return "give the list a name: `mugs:`, and indent the list below it"
     if isinstance(value, int | float) and not isinstance(value, bool) and "string" in limit:
         return f'quote it: "{value}"'
     return ""

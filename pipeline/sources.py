@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,13 +30,17 @@ def read_text(path: Path, file: str) -> str:
         ManifestError: when it is missing, too large, no file, or no UTF-8.
     """
     try:
+        if path.is_dir():
+            raise _cannot(file, "is a folder, not a file")
         if not exists(path):
             raise _cannot(file, "there is no such file", similar_file(path))
         if path.stat().st_size > MAX_BYTES:
             raise _cannot(file, f"is larger than {MAX_BYTES // 2**20} MiB", "split it, or move products into CSV files")
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _cannot(file, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
+        line = error.object[: error.start].count(b"\n") + 1
+        hint = 'save it as UTF-8 (in Excel: "CSV UTF-8")'
+        raise ManifestError([Problem(Mark(file, line, 1), "", "is not UTF-8 text", hint)]) from None
     except (OSError, ValueError) as error:
         raise _cannot(file, f"can't be read: {getattr(error, 'strerror', None) or error}") from None
 
@@ -56,9 +61,14 @@ def similar_file(path: Path) -> str:
     """A did-you-mean for a file that isn't there: a neighbour of a similar name, or the missing folder."""
     try:
         parent = path.parent
+        if "\\" in path.name:
+            return "write folders with /"
         if not parent.is_dir():
             return f"there is no folder {parent.name!r}"
-        return did_you_mean(path.name, (entry.name for entry in parent.iterdir()))
+        names = [entry.name for entry in parent.iterdir()]
+        if any(unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", path.name) for name in names):
+            return "there is one with the same letters in another Unicode form: rename it"
+        return did_you_mean(path.name, names)
     except (OSError, ValueError):
         return ""
 
@@ -201,27 +211,31 @@ def _placed(value: object, mark: Mark) -> Value:
 def _read_csv(text: str, file: str) -> Seq:
     """Columns ``id``, ``name``, ``tags`` (separated by spaces or ``;``), ``images.NAME``, ``vars.NAME``."""
     lines = list(io.StringIO(text, newline=""))
-    header_line = lines[0] if lines else ""
+    skip = 1 if lines and lines[0].lower().startswith("sep=") else 0  # a line that Excel writes for itself
+    header_line = lines[skip] if len(lines) > skip else ""
     delimiter = max(",;\t", key=header_line.count)
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    rows = csv.reader(lines[skip:], delimiter=delimiter, strict=True)
     problems: list[Problem] = []
     products = Seq(Mark(file, 1, 1))
     try:
         header = [name.strip() for name in next(rows, [])]
-        problems += _bad_columns(header, Mark(file, 1, 1), header_line)
+        while header and not header[-1]:  # columns that Excel adds
+            header.pop()
+        problems += _bad_columns(header, Mark(file, 1 + skip, 1), header_line)
         first = rows.line_num + 1
         for row in rows:
-            mark, first = Mark(file, first, 1), rows.line_num + 1
+            mark, first = Mark(file, first + skip, 1), rows.line_num + 1
             if not any(field.strip() for field in row):
                 continue
-            if len(row) > len(header):
-                problems.append(
-                    Problem(mark, "", f"{len(row)} fields, but the header has {len(header)}", "quote commas")
-                )
+            if any(field.strip() for field in row[len(header) :]):
+                fact = f"{len(row)} fields, but the header names {len(header)}"
+                problems.append(Problem(mark, "", fact, f"put a text with {delimiter!r} in quotes"))
             places = _columns(lines[mark.line - 1], delimiter, mark)
             products.put(_csv_product(header, row, mark, places), mark)
     except csv.Error as error:
-        problems.append(Problem(Mark(file, rows.line_num or 1, 1), "", f"not valid CSV: {error}", "check the quotes"))
+        problems.append(
+            Problem(Mark(file, (rows.line_num or 1) + skip, 1), "", f"not valid CSV: {error}", "check the quotes")
+        )
     if problems:
         raise ManifestError(problems)
     return products
@@ -232,9 +246,12 @@ def _bad_columns(header: list[str], mark: Mark, line: str) -> list[Problem]:
     for name in header:
         place = Mark(mark.file, mark.line, line.find(name) + 1)
         if name not in ("id", "name", "tags") and not re.fullmatch(r"(images|vars)\.\w+", name):
-            known = ["id", "name", "tags", f"images.{name or 'front'}", f"vars.{name or 'colour'}"]
-            hint = f"did you mean 'vars.{name}' or 'images.{name}'?" if name else "name every column"
-            hint = did_you_mean(name, known[:3]) if did_you_mean(name, known[:3]).startswith("did") else hint
+            hint = did_you_mean(name, ["id", "name", "tags"])
+            if re.fullmatch(r"(images|vars)\..*", name, re.IGNORECASE):
+                group, _, key = name.partition(".")
+                hint = f"write it {group.lower()}.{re.sub(r'[^A-Za-z0-9_]+', '_', key).lower() or 'name'}"
+            elif not hint.startswith("did"):
+                hint = f"did you mean 'vars.{name}' or 'images.{name}'?" if name.isidentifier() else "name every column"
             found.append(Problem(place, name, f"unknown column {name!r}", hint))
         elif header.count(name) > 1:
             found.append(Problem(place, name, f"the column {name!r} stands twice", "remove one"))

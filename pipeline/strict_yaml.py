@@ -135,8 +135,17 @@ def _syntax_problem(error: yaml.YAMLError, file: str, text: str) -> Problem:
     place = Mark(file, mark.line + 1, mark.column + 1) if mark else Mark(file, 1, 1)
     fact = getattr(error, "problem", None) or getattr(error, "reason", None) or "can't be read"
     line = text.split("\n")[mark.line] if mark and mark.line < text.count("\n") + 1 else ""
-    tab = mark is not None and line[mark.column : mark.column + 1] == "\t"
-    hint = "indent with spaces, not tabs" if tab else "check the indentation and quotes here"
+    sign = line[mark.column : mark.column + 1] if mark is not None else ""
+    opened = getattr(error, "context_mark", None)
+    hint = "check the indentation and quotes here"
+    if sign == "\t":
+        hint = "indent with spaces, not tabs"
+    elif sign and sign in "@`%":
+        hint = f"a text can't start with {sign}: put it in quotes, or write it below `>`"
+    elif "mapping values" in fact:
+        hint = "a text with `: ` in it belongs in quotes; and a key's colon needs a space after it"
+    elif opened is not None and "quoted scalar" in str(getattr(error, "context", "")):
+        hint = f"the quote opened on line {opened.line + 1} is never closed"
     return Problem(place, "", f"not valid YAML: {fact}", hint)
 
 
@@ -248,7 +257,10 @@ class _Composer:
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             key_mark = self.mark(event)
             if not isinstance(event, yaml.ScalarEvent):
-                raise self.stop(key_mark, "a key must be a plain word", "quote it if it contains special signs")
+                hint = "quote it if it contains special signs"
+                if isinstance(event, yaml.MappingStartEvent):
+                    hint = 'a text that starts with {{ belongs in quotes: "{{ … }}"'
+                raise self.stop(key_mark, "a key must be a plain word", hint)
             self.count(1, key_mark)
             self.check_tag(event, key_mark)
             key: str = event.value

@@ -214,6 +214,10 @@ class Manifest:
         """Where this key path was written, in whichever file."""
         return mark_of(self.source, path, key=key)
 
+    def complained(self, path: KeyPath) -> bool:
+        """Whether something at or below this key path is wrong already."""
+        return any(problem.path.startswith(key_path(path)) for problem in self.problems)
+
     def problem(self, path: KeyPath, fact: str, hint: str = "", *, warning: bool = False) -> Problem:
         """A problem at this key path."""
         return Problem(self.mark(path), key_path(path), fact, hint, warning)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import time
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from pipeline.cli.saved import check_inputs, read_plan, save_plan
 from pipeline.cli.show import Console, count, plan_json, plan_lines, problem_json, table
 from pipeline.errors import ManifestError, PipelineError, UsageError
+from pipeline.executors import default_workers, find_executor, open_executor
 from pipeline.expand import PRIVATE, Expansion, expand
 from pipeline.ledger import Ledger, open_ledger, read_ledger
 from pipeline.manifest import load
@@ -32,10 +35,12 @@ def init(arguments: argparse.Namespace, console: Console) -> int:
         with as_file(files("pipeline").joinpath("template")) as template:
             shutil.copytree(template, target, dirs_exist_ok=True)
         (target / "manifest.schema.json").write_text(schema_text("manifest"), "utf-8")
+        if not (target / ".gitignore").exists():
+            (target / ".gitignore").write_text("/out/\n", "utf-8")
     except OSError as error:
         raise PipelineError(f"{error.filename or target}: {error.strerror or error}") from None
     console.result(f"made {target / 'campaign.yaml'} and its assets")
-    console.note(f"next: pipeline run {target / 'campaign.yaml'}")
+    console.note(f"next: pipeline run {shlex.quote(str(target / 'campaign.yaml'))}")
     return 0
 
 
@@ -91,15 +96,19 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         check_inputs(saved, expansion)
     _warn(expansion, console)
     folder = expansion.manifest.outputs.folder
+    find_executor(arguments.executor)
     started = time.monotonic()
     with open_ledger(folder / PRIVATE, expansion.manifest.campaign) as ledger:
         before = _planned(expansion, ledger, arguments, saved)
         code, document = _carry_out(before, ledger, arguments, console)
-        after = make_plan(expansion, ledger, selection=_selection(arguments))
+        if arguments.prune:
+            _prune(before, ledger, console)
+        after = make_plan(expansion, ledger, selection=replace(_selection(arguments), limit=None))
         sheet = _publish(after, ledger, stopped=code == BUDGET)
         selected = sum(step.selected for step in after.steps)
         missing = selected - after.counted("done")
-        if code == 0 and missing and (arguments.limit is None or after.counted("failed") or after.counted("uncertain")):
+        limited = arguments.limit is not None or saved is not None  # what they leave out is not missing
+        if code == 0 and missing and (not limited or after.counted("failed") or after.counted("uncertain")):
             code = MISSING
         money = ledger.money()
     document |= {
@@ -109,6 +118,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         "selected": selected,
         "done": after.counted("done"),
         "missing": missing,
+        "failed_cells": after.counted("failed"),
+        "gone_files": len(after.gone),
         "spent_usd": money.spent / 1e6,
         "seconds": round(time.monotonic() - started, 3),
         "sheet": str(sheet),
@@ -128,7 +139,6 @@ def _carry_out(
     if not plan.work:
         return 0, document
     from pipeline.cli.progress import Progress  # the engine and its HTTP client are slow to import
-    from pipeline.executors import default_workers, open_executor
     from pipeline.run import carry_out, check_callable
 
     check_callable(plan)
@@ -140,7 +150,7 @@ def _carry_out(
     )
     budget = None if arguments.budget is None else micro_usd(arguments.budget)
     workers = arguments.workers or default_workers()
-    with open_executor(arguments.executor, workers) as executor, Progress(console, pictures) as progress:
+    with open_executor(find_executor(arguments.executor), workers) as executor, Progress(console, pictures) as progress:
         report = carry_out(
             plan, ledger, executor, budget=budget, events=progress.event, interrupted=progress.interrupted
         )
@@ -158,6 +168,15 @@ def _carry_out(
     return {None: 0, "budget": BUDGET, "interrupted": INTERRUPTED}[outcome.stopped], document
 
 
+def _prune(plan: Plan, ledger: Ledger, console: Console) -> None:
+    from pipeline.run import prune
+
+    removed, kept = prune(plan, ledger)
+    console.note(
+        f"{count(removed, 'file')} of cells that are gone removed" + (f", {kept} changed since: kept" if kept else "")
+    )
+
+
 def _say_end(document: dict[str, Any], console: Console) -> None:
     selected = "" if document["selected"] == document["cells"] else " selected"
     of = f"{document['selected']:,}{selected} cell{'' if document['selected'] == 1 else 's'}"
@@ -170,10 +189,16 @@ def _say_end(document: dict[str, Any], console: Console) -> None:
         parts.append(f"{count(document['rebuilt'], 'file')} rebuilt")
     if document["failed"]:
         parts.append(console.style(f"{document['failed']} failed", "red"))
+    elif document["failed_cells"]:
+        parts.append(console.style(f"{count(document['failed_cells'], 'cell')} failed before (--retry-failed)", "red"))
     if document["uncertain"]:
         parts.append(console.style(f"{document['uncertain']} uncertain", "yellow"))
     parts += [f"{dollars(micro_usd(document['usd']))} this run", f"{document['seconds']:.1f} s"]
     console.note(" · ".join(parts))
+    if document["gone_files"]:
+        console.note(
+            f"{count(document['gone_files'], 'file')} of cells that are gone lie there still: --prune removes them"
+        )
     if document["exit_code"] == BUDGET:
         console.warn("stopped by the budget: raise it and run again to continue")
     if document["exit_code"] == INTERRUPTED:
@@ -238,6 +263,8 @@ def report(arguments: argparse.Namespace, console: Console) -> int:
             raise PipelineError(f"{arguments.manifest}: this campaign was never run; `pipeline run` it first")
         from pipeline.publish import Publisher
 
+        if arguments.output and Path(arguments.output).is_dir():
+            raise UsageError(f"-o {arguments.output}: is a folder; name a file, such as sheet.html")
         sheet = Publisher(make_plan(expansion, ledger), ledger).write_sheet(arguments.output)
     console.result(f"contact sheet: {sheet}")
     return 0
@@ -253,7 +280,7 @@ def _warn(expansion: Expansion, console: Console) -> None:
 
 def _selection(arguments: argparse.Namespace) -> Selection:
     return Selection(
-        tuple(arguments.only or ()),
+        tuple(arguments.only or arguments.retake or ()),
         tuple(arguments.exclude or ()),
         tuple(arguments.tag or ()),
         arguments.limit,
@@ -280,7 +307,10 @@ def _planned(
     )
     nothing = not any(step.selected for step in made.steps)
     if nothing and (arguments.only or arguments.exclude or arguments.tag):
-        raise UsageError("the selection matches no cell; `pipeline plan -v` lists the labels")
+        words = [*(arguments.only or ()), *(arguments.exclude or ())]
+        ids = {cell.place.product.id for cell in expansion.cells}
+        hint = did_you_mean(words[0].split("/")[0], ids) if words else ""
+        raise UsageError(f"the selection matches no cell; {hint}; labels look like {expansion.cells[0].label}")
     if arguments.retake and not any(take > 1 for take in made.takes.values()) and not saved:
         raise UsageError("--retake matches no picture that is made already")
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ exit codes:
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=100)
+        super().__init__(prog, max_help_position=30, width=min(100, shutil.get_terminal_size().columns - 1))
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -101,7 +102,7 @@ def _selection(parser: argparse.ArgumentParser) -> None:
         "--retake",
         action="append",
         metavar=glob,
-        help="make these pictures once more, on purpose; keeps the old take",
+        help="make these pictures once more, and only these; the old take is kept",
     )
     group.add_argument("--retry-failed", action="store_true", help="also ask again for what a gateway refused")
 
@@ -113,7 +114,24 @@ def _count(text: str) -> int:
     return number
 
 
-_count.__name__ = "number"  # argparse says "invalid number value"
+def _workers(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _dollars(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 1e9:
+        raise ValueError
+    return number
+
+
+# argparse says "invalid … value"
+_count.__name__ = "number (0 or more)"
+_workers.__name__ = "number (1 or more)"
+_dollars.__name__ = "amount (dollars, such as 5.50)"
 
 
 def _init(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
@@ -178,11 +196,12 @@ def _run(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     parser.add_argument("manifest", help="the manifest, or a plan saved with `pipeline plan -o`")
     _provider(parser)
     _selection(parser)
-    parser.add_argument("--budget", type=float, metavar="USD", help="spend at most this in this run")
+    parser.add_argument("--budget", type=_dollars, metavar="USD", help="spend at most this in this run, e.g. 5.50")
+    parser.add_argument("--prune", action="store_true", help="remove files of cells that the manifest no longer has")
     parser.add_argument(
         "--executor", default="threads", metavar="NAME", help="threads (default), processes, or a plug-in's"
     )
-    parser.add_argument("--workers", type=_count, metavar="N", help="pictures in work at once (default: processors)")
+    parser.add_argument("--workers", type=_workers, metavar="N", help="pictures in work at once (default: processors)")
     _json(parser)
 
 

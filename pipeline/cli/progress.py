@@ -62,9 +62,12 @@ class Progress:
             self.say(f"waiting: {event.label}: {event.text}")
         self.show(event)
 
-    def interrupted(self) -> None:
-        """The user wants to leave."""
-        self.say("stopping: no new requests; what is under way is recorded (Ctrl-C again leaves at once)")
+    def interrupted(self, first: bool) -> None:
+        """The user wants to leave: cleanly at first, then at once."""
+        if first:
+            self.say("\nstopping: no new requests; what is under way is recorded (Ctrl-C again leaves at once)")
+        else:
+            self.say("\nleft at once: run again to continue; nothing is paid twice")
 
     def say(self, text: str) -> None:
         """One line that stays, above the bar."""

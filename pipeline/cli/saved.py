@@ -79,5 +79,5 @@ def check_inputs(saved: dict[str, Any], expansion: Expansion) -> None:
     before: dict[str, str] = saved["cells"]
     now = {cell.label: cell.picture.key for cell in expansion.cells}
     changed = [label for label in {**before, **now} if before.get(label) != now.get(label)]
-    example = f"{len(changed):,} of its cells, such as {changed[0]}" if changed else "its output paths"
+    example = f"{len(changed):,} cells differ, such as {changed[0]}" if changed else "its output paths differ"
     raise PlanChanged(f"the inputs changed since the plan was saved: {example}; plan again")

@@ -149,7 +149,7 @@ def _summary(plan: Plan, console: Console) -> Iterator[str]:
         kinds = Counter(_kind(step.reason) for step in selected if step.action == "rebuild")
         yield f"{count(rebuild, 'file')} to rebuild, free ({', '.join(f'{n:,} {r}' for r, n in kinds.most_common())})"
     for action, text in (
-        ("failed", "refused before: not asked again without --retry-failed"),
+        ("failed", "failed before: not asked again without --retry-failed"),
         ("uncertain", "uncertain: perhaps paid, answer lost; not asked again by itself"),
     ):
         number = sum(step.action == action for step in selected)
@@ -165,7 +165,7 @@ def _summary(plan: Plan, console: Console) -> Iterator[str]:
     if cap is not None and plan.usd > cap:
         room = f"room for {cap // unit:,} of {count(len(owed), 'picture')}" if unit else "no room"
         yield console.style(f"the budget leaves {dollars(cap)} for this run: {room}", "yellow")
-    if not plan.work:
+    if not plan.work and all(step.action == "done" for step in selected):
         yield console.style("nothing to do", "green")
 
 

@@ -87,6 +87,7 @@ class _Expander:
                     if product.set in prompt.sets:
                         self.prompt(product, prompt, templates[prompt.id], images[prompt.id])
         self.matrix.unmatched()
+        self.names.end()
         self.unused_references()
         problems = [*self.manifest.problems, *self.found.problems()]
         errors = [problem for problem in problems if not problem.warning]
@@ -217,7 +218,7 @@ class _Expander:
             self.found.add(path, str(error), "give a PNG, JPEG or WebP picture")
             return Reference(name, source, "", role)
         for fact in facts.lacks(self.manifest.model.reference):
-            hint = f"(as {self.manifest.model.title} states it)"
+            hint = f"{self.manifest.model.title} says so"
             self.found.add(path, fact, hint, warning=self.manifest.proof)
         return Reference(name, source, facts.digest, role, facts.width, facts.height)
 
@@ -302,9 +303,10 @@ class _Expander:
             "ext": extension,
         }
         file = self.names.file(label, picture.key, context, extension)
-        if file is None:
+        if file is None and not self.manifest.problems:  # two products of one id are told already
             path: KeyPath = ("prompts", place.prompt, "vary")
             self.found.add(path, f"two cells have the label {label}", "give the values other labels")
+        if file is None:
             return
         self.cells.append(Cell(label, place, picture, combo.format, file))
 

@@ -128,7 +128,7 @@ class Matrix:
     def unmatched(self) -> None:
         """Complain of the rules that matched nothing."""
         for rule in (*self.outputs.include, *self.outputs.exclude):
-            if rule.path not in self.hits:
+            if rule.path not in self.hits and not self.manifest.complained(rule.path):
                 self.found.add(rule.path, "the rule matches nothing", self.hint(rule))
 
     def hint(self, rule: Rule) -> str:

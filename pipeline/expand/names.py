@@ -11,8 +11,8 @@ from pipeline.types import KeyPath, Manifest
 
 PRIVATE = ".pipeline"
 """The folder inside the output folder that holds the ledger and the kept originals."""
-MAX_COLLISIONS = 20
-"""Collisions that are told one by one: a path without the ratio in it has thousands."""
+MAX_TOLD = 3
+"""Problems of the path that are told one by one: a path without the ratio in it has thousands."""
 
 _PATH = re.compile(r"[^/\\\x00-\x1f\x7f:*?\"<>|]{1,200}(?:/[^/\\\x00-\x1f\x7f:*?\"<>|]{1,200}){0,19}")
 _BAD_PART = re.compile(
@@ -28,6 +28,7 @@ class Names:
     def __init__(self, manifest: Manifest, found: Findings) -> None:
         self.found = found
         self.native = manifest.outputs.native
+        self.told = 0
         self.labels: dict[str, str] = {}
         self.taken: dict[str, str] = {}
         try:
@@ -42,9 +43,9 @@ class Names:
             return None
         file = self.rendered(context, label, extension)
         self.labels[label] = file
-        self.claim(file, label, label)
         stem = file if self.native else file.rpartition(".")[0]
-        self.claim(f"{stem}.json", key, label)
+        if self.claim(file, label, label):
+            self.claim(f"{stem}.json", key, label)
         return file
 
     def rendered(self, context: dict[str, object], label: str, extension: str) -> str:
@@ -58,18 +59,36 @@ class Names:
             return label
         if not _PATH.fullmatch(file) or _BAD_PART.search(file) or file.casefold().startswith(PRIVATE):
             fact = f"{file!r} is no path inside the output folder"
-            self.found.add(_AT, fact, "use plain names and `/`, without `..`, and no reserved name")
+            self.tell(fact, "use plain names and `/`, without `..`, and no reserved name")
         elif not file.endswith((f".{extension}", ".jpeg" if extension == "jpg" else f".{extension}")):
-            self.found.add(_AT, f"{file!r} doesn't end in .{extension}", "end the path in .{{ ext }}")
+            self.tell(f"{file!r} doesn't end in .{extension}", "end the path in .{{ ext }}")
         return file
 
-    def claim(self, file: str, owner: str, label: str) -> None:
-        """Take a path; two owners of one (in any case and Unicode form) are a problem."""
+    def claim(self, file: str, owner: str, label: str) -> bool:
+        """Take a path; False, and a problem, when it is taken (in any case and Unicode form) by another owner."""
         folded = file.lower() if file.isascii() else unicodedata.normalize("NFC", file).casefold()
         other = self.taken.setdefault(folded, owner)
-        if other != owner:
-            axes = "product.id, prompt.id, vary, aspect_ratio, resolution, variant and ext"
-            first = next((name for name, path in self.labels.items() if path.lower() == file.lower()), "another cell")
-            fact = f"two cells have the path {file!r}: {first} and {label}"
-            if len(self.found.met) < MAX_COLLISIONS:
-                self.found.add(_AT, fact, f"name what tells them apart ({axes})")
+        if other == owner:
+            return True
+        axes = "product.id, prompt.id, vary, aspect_ratio, resolution, variant and ext"
+        self.tell(f"two cells have the path {file!r}: {self.first(file)} and {label}", f"name what differs ({axes})")
+        return False
+
+    def first(self, file: str) -> str:
+        """The label of the cell that took a path first, or whose sidecar it is."""
+        if self.told > MAX_TOLD:
+            return ""
+        stem = file.lower().removesuffix(".json")
+        taken = ((name, path.lower()) for name, path in self.labels.items())
+        return next((name for name, path in taken if path == file.lower() or path.startswith(f"{stem}.")), "another")
+
+    def tell(self, fact: str, hint: str) -> None:
+        """One problem of the path; after a few, they are only counted."""
+        self.told += 1
+        if self.told <= MAX_TOLD:
+            self.found.add(_AT, fact, hint)
+
+    def end(self) -> None:
+        """Say how many problems were not told one by one."""
+        if self.told > MAX_TOLD:
+            self.found.add(_AT, f"and {self.told - MAX_TOLD:,} more such paths")
