@@ -123,7 +123,15 @@ class TryLater(RequestError):
 
 
 class Refused(RequestError):
-    """The vendor refuses this picture (validation, moderation): trying again by itself is useless."""
+    """The vendor refuses this picture (validation, moderation): trying again by itself is useless.
+
+    ``usd``: what it cost all the same, in micro-dollars; None: unknown, and then an accepted request counts at
+    its price.
+    """
+
+    def __init__(self, message: str, *, usd: int | None = None) -> None:
+        super().__init__(message)
+        self.usd = usd
 
 
 class LaneStopped(RequestError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from importlib.metadata import entry_points
@@ -25,7 +26,9 @@ def _threads(workers: int) -> Executor:
 
 
 def _processes(workers: int) -> Executor:
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    # A terminal's Ctrl-C reaches the workers too: whether to stop is for the control process to say.
+    context, ignore = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=signal.signal, initargs=ignore)
 
 
 BUILT_IN: dict[str, Callable[[int], Executor]] = {"threads": _threads, "processes": _processes}
@@ -53,9 +56,9 @@ def find_executor(name: str) -> Callable[[int], Executor]:
 
 @contextlib.contextmanager
 def open_executor(make: Callable[[int], Executor], workers: int) -> Iterator[Executor]:
-    """An executor for a run; shut down on the way out, what was not started dropped."""
+    """An executor for a run; on the way out what was not started is dropped, and what hangs is not waited for."""
     executor = make(workers)
     try:
         yield executor
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+        executor.shutdown(wait=False, cancel_futures=True)

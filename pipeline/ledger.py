@@ -32,7 +32,7 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE specs (key TEXT PRIMARY KEY, described TEXT NOT NULL) STRICT;
 CREATE TABLE requests (
   id TEXT PRIMARY KEY, spec TEXT NOT NULL, pictures TEXT NOT NULL, take INTEGER NOT NULL,
-  provider TEXT NOT NULL, gateway TEXT NOT NULL, model TEXT NOT NULL, label TEXT NOT NULL,
+  provider TEXT NOT NULL, gateway TEXT NOT NULL, model TEXT NOT NULL, address TEXT NOT NULL, label TEXT NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('intent', 'accepted', 'made', 'failed', 'refused', 'uncertain')),
   reserved INTEGER NOT NULL, usd INTEGER NOT NULL DEFAULT 0,
   created REAL NOT NULL, settled REAL, error TEXT
@@ -111,6 +111,7 @@ class RequestRow:
     provider: str
     gateway: str
     model: str
+    address: str  # the provider's base_url; empty for the vendor's own
     label: str
     state: str
     reserved: int
@@ -171,7 +172,9 @@ class Ledger:
 
     def requests(self, where: str = "1") -> Iterator[RequestRow]:
         """Requests, oldest first. ``where`` is a condition of this module's callers, never of a user's."""
-        columns = "id, spec, pictures, take, provider, gateway, model, label, state, reserved, usd, created, error"
+        columns = (
+            "id, spec, pictures, take, provider, gateway, model, address, label, state, reserved, usd, created, error"
+        )
         for row in self._db.execute(f"SELECT {columns} FROM requests WHERE {where} ORDER BY created, id"):  # noqa: S608
             pictures = tuple((str(key), int(variant)) for key, variant in json.loads(row[2]))
             yield RequestRow(row[0], row[1], pictures, *row[3:])
@@ -232,10 +235,12 @@ class Ledger:
                 step(self)
             self._db.execute("UPDATE meta SET value = value + 1 WHERE name = 'serial'")
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
-            raise LedgerError(f"{self.folder / 'ledger.sqlite'}: can't be written: {error}") from None
+            if isinstance(error, sqlite3.Error | OverflowError | UnicodeError):
+                raise LedgerError(f"{self.folder / 'ledger.sqlite'}: can't be written: {error}") from None
+            raise
 
     def add_spec(self, spec: Spec) -> None:
         """Remember what a spec's key stands for."""
@@ -246,10 +251,10 @@ class Ledger:
         """An intent: the paid call is about to leave (or, for proofs, a request that is made already)."""
         pictures = json.dumps(row.pictures)
         self._db.execute(
-            "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+            "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
             (
-                *(row.id, row.spec, pictures, row.take, row.provider, row.gateway, row.model, row.label, row.state),
-                *(row.reserved, row.usd, row.created, row.error),
+                *(row.id, row.spec, pictures, row.take, row.provider, row.gateway, row.model),
+                *(row.address, row.label, row.state, row.reserved, row.usd, row.created, row.error),
             ),
         )
 
@@ -263,7 +268,7 @@ class Ledger:
         """The end of a request, or its fate being unknown (``uncertain``)."""
         self._db.execute(
             "UPDATE requests SET state = ?, usd = ?, error = ?, settled = ? WHERE id = ?",
-            (state, usd, error, time.time(), request),
+            (state, usd, _text(error), time.time(), request),
         )
 
     def add_picture(self, row: PictureRow) -> None:
@@ -290,11 +295,17 @@ class Ledger:
 
     def add_failure(self, key: str, reason: str, *, permanent: bool) -> None:
         """Why a picture was not made."""
-        self._db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", (key, reason, permanent, time.time()))
+        self._db.execute(
+            "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", (key, _text(reason), permanent, time.time())
+        )
 
     def add_wish(self, key: str, take: int) -> None:
         """A retake asked for: it stays owed until it is made, whatever happens in between."""
         self._db.execute("INSERT OR REPLACE INTO wishes VALUES (?, ?)", (key, take))
+
+    def drop_wish(self, key: str) -> None:
+        """A retake that can't be had."""
+        self._db.execute("DELETE FROM wishes WHERE key = ?", (key,))
 
     def set_meta(self, name: str, value: str) -> None:
         """Remember a value."""
@@ -303,6 +314,24 @@ class Ledger:
     def close(self) -> None:
         """Close the database."""
         self._db.close()
+
+
+def _text(text: str | None) -> str | None:
+    """A vendor's words as text that can be stored: no half characters, no novels."""
+    return None if text is None else text.encode("utf-8", "replace").decode()[:2000]
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What SQLite says of a damaged page becomes a clear error, wherever it is met."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(f"{path}: the ledger is damaged ({error}): {_restore(path)}") from None
+
+
+def _restore(path: Path) -> str:
+    return f"restore it from a backup; or delete {path.parent} to start anew, which pays for every picture again"
 
 
 @contextlib.contextmanager
@@ -317,14 +346,15 @@ def open_ledger(folder: Path, campaign: str) -> Iterator[Ledger]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerError(f"{folder}: can't be made: {error.strerror}") from None
-    with _lock(folder / "lock"):
+    with _lock(folder):
         path, marker = folder / "ledger.sqlite", folder / "campaign.json"
         if marker.exists() or (path.exists() and path.stat().st_size):
             ledger = Ledger(_connect(path, marker), folder)
         else:
             ledger = Ledger(_create(path, marker, campaign), folder)
         try:
-            yield ledger
+            with _reading(path):
+                yield ledger
         finally:
             ledger.close()
 
@@ -342,7 +372,8 @@ def read_ledger(folder: Path) -> Iterator[Ledger | None]:
         return
     ledger = Ledger(_connect(path, marker), folder)
     try:
-        yield ledger
+        with _reading(path):
+            yield ledger
     finally:
         ledger.close()
 
@@ -375,7 +406,7 @@ def _create(path: Path, marker: Path, campaign: str) -> sqlite3.Connection:
 
 def _connect(path: Path, marker: Path) -> sqlite3.Connection:
     """Open an existing ledger, refusing whatever it is not."""
-    restore = f"restore it from a backup; or delete {path.parent} to start anew, which pays for every picture again"
+    restore = _restore(path)
     if not path.exists() or not path.stat().st_size:
         raise LedgerError(f"{path}: the ledger is gone, though this campaign had one: {restore}")
     try:
@@ -393,27 +424,35 @@ def _connect(path: Path, marker: Path) -> sqlite3.Connection:
             raise LedgerError(f"{path}: this ledger belongs to another campaign folder: {restore}")
         if not marker.exists():
             marker.write_text(json.dumps({"ledger": identity}) + "\n", "utf-8")
-    except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+    except (sqlite3.OperationalError, OSError) as error:
+        raise LedgerError(f"{path}: the ledger can't be opened: {error}; check the folder's permissions") from None
+    except (sqlite3.Error, ValueError, TypeError) as error:
         raise LedgerError(f"{path}: the ledger is damaged ({error}): {restore}") from None
     return db
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold the campaign. The kernel frees the lock when this process ends, however it ends."""
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the campaign. The kernel frees the lock when this process ends, however it ends.
+
+    The lock is on the folder itself, which nobody removes by mistake; the file in it only says who holds it.
+    """
+    holder = folder / "lock"
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise LedgerError(f"{path}: can't be opened: {error.strerror}") from None
+        raise LedgerError(f"{folder}: can't be opened: {error.strerror}") from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = os.pread(handle, 500, 0).decode("utf-8", "replace").strip() or "someone"
-            raise LedgerLocked(f"another run holds this campaign ({holder}): wait for it, or stop it") from None
+            who = holder.read_text("utf-8", "replace").strip() if holder.is_file() else "someone"
+            raise LedgerLocked(f"another run holds this campaign ({who}): wait for it, or stop it") from None
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.truncate(handle, 0)
-        os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
+        try:
+            holder.write_text(f"pid {os.getpid()} on {socket.gethostname()} since {since}\n", "utf-8")
+        except OSError as error:
+            raise LedgerError(f"{holder}: can't be written: {error.strerror}") from None
         yield
     finally:
         os.close(handle)

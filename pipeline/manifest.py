@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline.errors import ManifestError, Problem
 from pipeline.models import load_model
@@ -175,8 +176,8 @@ class _Reader:
         by_name = {(entry if isinstance(entry, str) else entry["name"]): entry for entry in listed}
         chosen = [by_name.get(name, name) for name in self.chosen] if self.chosen else listed
         result: list[Provider] = []
-        for entry in chosen:
-            path: KeyPath = ("providers", listed.index(entry)) if entry in listed else ("providers",)
+        for index, entry in enumerate(chosen):
+            path: KeyPath = ("providers",) if self.chosen else ("providers", index)
             settings: Any = {"name": entry} if isinstance(entry, str) else entry
             gateway = settings.get("gateway", settings["name"])
             offer = model.offers.get(gateway)
@@ -189,12 +190,16 @@ class _Reader:
                 continue
             if any(other.name == settings["name"] for other in result):
                 self.complain(path, f"the provider {settings['name']!r} stands twice", "give one another `name`")
+            if not _is_address(settings.get("base_url", "https://example.com")):
+                self.complain(
+                    (*path, "base_url"), f"{settings['base_url']!r} is no address", "for example http://127.0.0.1:8080"
+                )
             result.append(
                 Provider(
                     name=settings["name"],
                     offer=offer,
                     usd=micro_usd(settings["usd"]) if "usd" in settings else offer.usd,
-                    concurrency=settings.get("concurrency", offer.concurrency),
+                    concurrency=int(settings.get("concurrency", offer.concurrency)),
                     base_url=settings.get("base_url"),
                     path=path,
                 )
@@ -210,6 +215,7 @@ class _Reader:
         if "://" in written:
             if (
                 not written.startswith("https://")
+                or not _is_address(written)
                 or any(sign in written for sign in ' "<>\\')
                 or not written.isprintable()
             ):
@@ -336,9 +342,9 @@ class _Reader:
             folder = folder.with_name(f"{folder.name}-proofs")
         return Outputs(
             **axes,
-            variants=value.get("variants", 1),
+            variants=int(value.get("variants", 1)),  # 2.0 is a whole number too
             native=value.get("native", False),
-            quality={"jpeg": 90, "webp": 85} | value.get("quality", {}),
+            quality={"jpeg": 90, "webp": 85} | {name: int(level) for name, level in value.get("quality", {}).items()},
             exclude=self.rules("exclude", value),
             include=self.rules("include", value),
             file=value.get("path", DEFAULT_PATH),
@@ -360,6 +366,15 @@ class _Reader:
             }
             result.append(Rule(where, path))
         return tuple(result)
+
+
+def _is_address(url: str) -> bool:
+    """Whether a base_url can be called at all."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  # anything at all

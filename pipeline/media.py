@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import threading
 import time
 import warnings
 from collections.abc import Iterable
@@ -27,6 +28,8 @@ from pipeline.types import EXTENSION, RemoteImage
 MAX_BYTES = 64 * 1024 * 1024
 """Bytes of one fetched picture, at most; the largest documented size (3104×1312) is 16 MB uncompressed."""
 MAX_PIXELS = 64_000_000
+MAX_SIDE = 16_383
+"""Pixels: the longest side of a WebP."""
 RATIO_TOLERANCE = 0.05
 """Runware's own sizes are up to 1.5 % off the ratio they are named for (1552×656 is 2.366, 21:9 is 2.333)."""
 THUMB_BOX = (600, 400)
@@ -50,6 +53,7 @@ class PictureJob:
     """What :func:`finish` needs. ``image`` is what to fetch or draw; without one, the kept original is read again.
 
     ``stem`` is the path of the kept original without its extension, ``ratio`` width ÷ height as asked (None: any),
+    ``pixels`` about how many were asked for (0: any),
     ``sha256`` the known hash of the original when it was made before, ``copies`` files that may hold the same bytes.
     """
 
@@ -59,6 +63,7 @@ class PictureJob:
     ratio: float | None
     renditions: tuple[Rendition, ...]
     thumb: str
+    pixels: int = 0
     sha256: str | None = None
     copies: tuple[str, ...] = ()
 
@@ -103,7 +108,7 @@ def finish(job: PictureJob) -> FinishedPicture:
     else:
         (data, image), kept = _fetched(job.image), None
     kind = _FORMATS[str(image.format)]
-    check_shape(image.size, job.ratio)
+    check_shape(image.size, job.ratio, job.pixels)
     original = kept or write(f"{job.stem}.{EXTENSION[kind]}", data)
     renditions = []
     for rendition in job.renditions:
@@ -146,13 +151,17 @@ def _kept(job: PictureJob) -> tuple[bytes, WrittenFile | None]:
     raise MediaError("the kept original is gone or damaged: the picture must be made anew")
 
 
-def check_shape(size: tuple[int, int], ratio: float | None) -> None:
-    """Whether a picture has the asked ratio.
+def check_shape(size: tuple[int, int], ratio: float | None, pixels: int = 0) -> None:
+    """Whether a picture has the asked ratio, and about the asked ``pixels`` (0: any).
 
     Raises:
-        MediaError: when it is more than 5 % off.
+        MediaError: when it is more than 5 % off, has four times the pixels, or a side no format can hold.
     """
     width, height = size
+    if max(size) > MAX_SIDE:
+        raise MediaError(f"the picture is {width}×{height}: no side may be over {MAX_SIDE:,} pixels")
+    if pixels and width * height > 4 * pixels:
+        raise MediaError(f"the picture is {width}×{height}, far more than the {pixels / 1e6:.1f} megapixels asked for")
     if ratio is not None and abs(width / height / ratio - 1) > RATIO_TOLERANCE:
         raise MediaError(f"the picture is {width}×{height} ({width / height:.2f}), and {ratio:.2f} was asked for")
 
@@ -226,7 +235,7 @@ def write(path: str, data: bytes) -> WrittenFile:
     """Write a file so that its final name never holds half of it."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name[:180]}.{os.getpid()}-{time.monotonic_ns()}.part")
+    temporary = target.with_name(f".{os.getpid()}-{time.monotonic_ns()}-{threading.get_ident()}.part")
     try:
         with temporary.open("wb") as out:
             out.write(data)
@@ -234,8 +243,10 @@ def write(path: str, data: bytes) -> WrittenFile:
             os.fsync(out.fileno())
             stat = os.fstat(out.fileno())
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # of the file that was meant, not of the temporary one
+            raise OSError(error.errno, error.strerror, path) from None
         raise
     _sync_folder(target.parent)
     return WrittenFile(path, hashlib.sha256(data).hexdigest(), len(data), stat.st_mtime_ns)
@@ -256,7 +267,9 @@ def _downloader() -> httpx.Client:
     """One client per process: no keys, no cookies of anyone, few redirects."""
     global _client  # noqa: PLW0603  # a connection pool is worth keeping for a worker's life
     if _client is None:
-        _client = httpx.Client(follow_redirects=True, max_redirects=3, timeout=30.0, headers={"Accept": "image/*"})
+        # No compression: a few kB of gzip can be gigabytes, and pictures are compressed already.
+        headers = {"Accept": "image/*", "Accept-Encoding": "identity"}
+        _client = httpx.Client(follow_redirects=True, max_redirects=3, timeout=30.0, headers=headers)
     return _client
 
 
@@ -274,12 +287,14 @@ def download(url: str) -> bytes:
             if response.status_code != httpx.codes.OK:
                 gone = response.status_code in (403, 404, 410)
                 raise DownloadError(f"fetching the picture answered {response.status_code}", gone=gone)
-            data = b"".join(_capped(response.iter_bytes(65536), deadline))
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise DownloadError("the picture came compressed, which was not asked for")
+            data = b"".join(_capped(response.iter_raw(), deadline))
             announced = response.headers.get("content-length", "")
-            if announced.isdecimal() and "content-encoding" not in response.headers and int(announced) != len(data):
+            if announced.isdecimal() and int(announced) != len(data):
                 raise DownloadError(f"the picture came short: {len(data)} of {announced} bytes")
             return data
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise DownloadError(f"the picture could not be fetched: {type(error).__name__}") from None
 
 

@@ -72,8 +72,12 @@ class PlannedRequest:
 
     @property
     def usd(self) -> int:
-        """What it will cost, in micro-dollars; nothing more when it is only continued."""
-        return 0 if self.resume else self.providers[0].usd * len(self.pictures)
+        """What it will cost, in micro-dollars: nothing more when it was accepted; at most its price when an earlier
+        run may not have reached the gateway.
+        """
+        if self.resume is not None:
+            return self.resume.reserved if self.resume.state == "intent" else 0
+        return self.providers[0].usd * len(self.pictures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +101,21 @@ class Plan:
         """The price now, in micro-dollars."""
         return sum(request.usd for request in self.requests)
 
-    def cap(self, budget: int | None = None) -> int | None:
-        """The most that a run may add to the bill: what is left of every cap, and of ``budget``. None: no cap."""
+    def caps(self, budget: int | None = None) -> tuple[int | None, int | None]:
+        """The most that a run may add to the bill (``budget`` is one more such cap), and what is left of the
+        campaign's cap; micro-dollars, None is no cap.
+        """
         money, caps = self.snapshot.money, self.manifest.budget
         given = [cap for cap in (budget, caps.run) if cap is not None]
+        left = None
         if caps.total is not None:
-            given.append(caps.total - money.spent - money.reserved - money.uncertain)
-        return max(0, min(given)) if given else None
+            left = max(0, caps.total - money.spent - money.reserved - money.uncertain)
+        return (min(given) if given else None), left
+
+    def cap(self) -> int | None:
+        """The tighter of the caps."""
+        given = [cap for cap in self.caps() if cap is not None]
+        return min(given) if given else None
 
     @property
     def work(self) -> bool:
@@ -122,13 +134,14 @@ def make_plan(  # what a plan depends on
     selection: Selection | None = None,
     retake: tuple[str, ...] = (),
     retry_failed: bool = False,
-    only_keys: frozenset[str] | None = None,
+    takes: dict[str, int] | None = None,
 ) -> Plan:
     """Hold the cells against the ledger (None: never run) and the files.
 
-    ``retake``: label globs of pictures to make once more; ``only_keys``: the pictures that may be made at all.
+    ``retake``: label globs of pictures to make once more; ``takes``: of a saved plan, the only pictures that may be
+    made, each with the take that is wanted.
     """
-    return _Planner(expansion, ledger, selection or Selection(), retake, retry_failed, only_keys).plan()
+    return _Planner(expansion, ledger, selection or Selection(), retake, retry_failed, takes).plan()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +163,7 @@ class _Planner:
         selection: Selection,
         retake: tuple[str, ...],
         retry_failed: bool,
-        only_keys: frozenset[str] | None,
+        takes: dict[str, int] | None,
     ) -> None:
         self.expansion = expansion
         self.manifest = expansion.manifest
@@ -158,8 +171,11 @@ class _Planner:
         self.snapshot = ledger.snapshot() if ledger else EMPTY
         self.selection = selection
         self.retake = {c.picture.key for c in expansion.cells if any(label_matches(c.label, g) for g in retake)}
+        if any(self.wished(key) for key in self.retake):
+            self.retake = set()  # an earlier retake of these was cut short: it is continued, none is made twice
+        self.wanted = takes or {}
         self.retry_failed = retry_failed
-        self.only_keys = only_keys
+        self.only_keys = None if takes is None else frozenset(takes)
         self.open = {key: row for row in self.snapshot.open_requests for key, _ in row.pictures}
         self.states: dict[str, _State] = {}
         self.described: dict[str, dict[str, Json] | None] = {}
@@ -186,6 +202,11 @@ class _Planner:
         left = (row for path, row in self.snapshot.files.items() if path not in wanted)
         return tuple(row for row in left if os.path.exists(f"{self.folder}/{row.path}"))  # noqa: PTH110  # as below
 
+    def wished(self, key: str) -> bool:
+        """Whether a retake of this picture is owed already."""
+        row = self.snapshot.pictures.get(key)
+        return row is not None and self.snapshot.wishes.get(key, 0) > row.take
+
     def step(self, cell: Cell) -> Step:
         selected = cell in self.selection
         state = self.states.get(cell.picture.key)
@@ -206,7 +227,8 @@ class _Planner:
         key = picture.key
         row = self.snapshot.pictures.get(key)
         have = row.take if row else 0
-        wanted = max(self.snapshot.wishes.get(key, 0), have + 1 if key in self.retake and have else 0, 1)
+        more = have + 1 if key in self.retake and have else 0
+        wanted = max(self.snapshot.wishes.get(key, 0), self.wanted.get(key, 0), more, 1)
         request = self.open.get(key)
         if request is not None and request.take > have:
             if request.state == "uncertain":
@@ -215,11 +237,11 @@ class _Planner:
             return _State("make", "in flight", request.take, row, request)
         if row is not None and have >= wanted:
             return _State("done", "", have, row)
+        if row is not None:
+            return _State("make", "retake", wanted, row)
         failure = self.snapshot.failures.get(key)
         if failure is not None and failure.permanent and not self.retry_failed:
             return _State("failed", failure.reason, wanted, row)
-        if row is not None:
-            return _State("make", "retake", wanted, row)
         if failure is not None:
             return _State("make", f"failed before: {failure.reason}", wanted)
         return _State("make", "new", 1)
@@ -298,7 +320,7 @@ class _Planner:
         for (_, take), owed in groups.items():
             spec = owed[0][0].spec
             providers = tuple(p for p in self.manifest.providers if not provider_lacks(p.offer, spec))
-            most = providers[0].offer.count
+            most = min(provider.offer.count for provider in providers)  # whoever of the pool makes it
             for start in range(0, len(owed), most):
                 part = owed[start : start + most]
                 pictures = tuple(picture for picture, _ in part)
@@ -314,7 +336,11 @@ class _Planner:
         return self.resumed(row, [(Picture(key, spec, variant), row.label) for key, variant in row.pictures])
 
     def resumed(self, row: RequestRow, owed: list[tuple[Picture, str]]) -> PlannedRequest:
-        providers = tuple(p for p in self.manifest.providers if p.name == row.provider)
+        # The same account at the same place, not only the same name.
+        at = (row.provider, row.gateway, row.model, row.address)
+        providers = tuple(
+            p for p in self.manifest.providers if (p.name, p.offer.gateway, p.offer.id, p.base_url or "") == at
+        )
         pictures = tuple(picture for picture, _ in owed)
         return PlannedRequest(pictures[0].spec, pictures, row.take, owed[0][1], providers, row)
 

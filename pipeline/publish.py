@@ -9,7 +9,7 @@ import base64
 import json
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,13 +57,13 @@ class Publisher:
         sheet, results = self.folder / SHEET, self.folder / RESULTS
         guard = self.folder / PRIVATE / "published"
         try:
-            if sheet.is_file() and results.is_file() and guard.is_file() and guard.read_text("utf-8") == self.guard:
+            if guard.is_file() and guard.read_text("utf-8") == self.stamped(sheet, results) and not self.lacking():
                 return sheet
             self.sidecars()
             lines = (json.dumps(self.result(step), ensure_ascii=False) for step in self.plan.steps)
             write(str(results), ("\n".join(lines) + "\n").encode())
             self.write_sheet(None)
-            write(str(guard), self.guard.encode())
+            write(str(guard), self.stamped(sheet, results).encode())
         except OSError as error:
             raise StorageError(f"{error.filename}: can't be written: {error.strerror}") from None
         return sheet
@@ -128,17 +128,30 @@ class Publisher:
         """Who made a picture."""
         return self.providers.get(row.request, (None, None))[0] if row else None
 
-    def sidecars(self) -> None:
-        """One ``….json`` beside the first file of every picture that is there."""
+    def stamped(self, *files: Path) -> str:
+        """The guard, with the size and time of the files that it guards."""
+        stats = [file.stat() for file in files if file.is_file()]
+        return "\n".join((self.guard, *(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)))
+
+    def made(self) -> Iterator[tuple[Path, PictureRow, list[Cell]]]:
+        """Every picture that is there: its sidecar's path, its row, and the cells that show it."""
         groups: dict[str, list[Cell]] = {}
         for step in self.plan.steps:
             if step.action == "done":
                 groups.setdefault(step.cell.picture.key, []).append(step.cell)
         for key, cells in groups.items():
-            text = json.dumps(self.sidecar(self.pictures[key], cells), indent=2, ensure_ascii=False) + "\n"
             first = cells[0].file
             name = first if self.manifest.outputs.native else first.rpartition(".")[0]
-            path = self.folder / f"{name}.json"
+            yield self.folder / f"{name}.json", self.pictures[key], cells
+
+    def lacking(self) -> bool:
+        """Whether a sidecar was removed."""
+        return not all(path.is_file() for path, _, _ in self.made())
+
+    def sidecars(self) -> None:
+        """One ``….json`` beside the first file of every picture that is there."""
+        for path, row, cells in self.made():
+            text = json.dumps(self.sidecar(row, cells), indent=2, ensure_ascii=False) + "\n"
             if not path.is_file() or path.read_bytes() != text.encode():
                 write(str(path), text.encode())
 
@@ -290,7 +303,7 @@ class Publisher:
     def thumb(self, row: PictureRow) -> str | None:
         """A picture's thumbnail; made again from the kept original when it is gone."""
         path = self.folder / PRIVATE / thumb_name(row.key, row.take)
-        if not path.is_file():
+        if not path.is_file() or not path.stat().st_size:
             try:
                 write(str(path), thumbnail(decode((self.folder / PRIVATE / row.original).read_bytes())))
             except (OSError, MediaError):

@@ -15,6 +15,7 @@ import anyio
 
 from pipeline.engine import Engine, Event, Order, Outcome
 from pipeline.engine.journal import Journal
+from pipeline.engine.session import Budget
 from pipeline.errors import MediaError, PipelineError, StorageError
 from pipeline.expand import PRIVATE
 from pipeline.gateways import DIALECTS
@@ -53,11 +54,36 @@ def carry_out(
     retakes = {key: take for key, take in plan.takes.items() if take > 1}
     if retakes:
         ledger.commit([_add_wish(key, take) for key, take in retakes.items()])
+    _settle_finished(plan, ledger)
     report = Report()
     _rebuild(plan, ledger, executor, report)
     if plan.requests:
-        report.outcome = anyio.run(_run, plan, ledger, executor, plan.cap(budget), events, interrupted)
+        try:
+            report.outcome = anyio.run(_run, plan, ledger, executor, Budget(*plan.caps(budget)), events, interrupted)
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
     return report
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in a group of groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _settle_finished(plan: Plan, ledger: Ledger) -> None:
+    """Requests whose pictures are all there, but which a run had no time to settle."""
+    pictures = plan.snapshot.pictures
+    for row in plan.snapshot.open_requests:
+        made = [pictures[key] for key, _ in row.pictures if key in pictures and pictures[key].request == row.id]
+        if row.state == "accepted" and len(made) == len(row.pictures):
+            ledger.commit([_settle(row.id, sum(picture.usd for picture in made))])
+
+
+def _settle(request: str, usd: int) -> Callable[[Ledger], None]:
+    return lambda ledger: ledger.settle(request, "made", usd)
 
 
 def check_callable(plan: Plan) -> None:
@@ -78,11 +104,11 @@ async def _run(  # anyio.run passes them by position
     plan: Plan,
     ledger: Ledger,
     executor: Executor,
-    cap: int | None,
+    budget: Budget,
     events: Callable[[Event], None],
     interrupted: Callable[[bool], None],
 ) -> Outcome:
-    engine = Engine(plan.manifest.providers, Journal(ledger), executor, cap=cap, events=events)
+    engine = Engine(plan.manifest.providers, Journal(ledger), executor, budget=budget, events=events)
     outcome = Outcome()
 
     async def watch() -> None:
@@ -140,7 +166,7 @@ def _job(manifest: Manifest, picture: Picture, take: int, cells: list[Cell]) -> 
     """What the data plane does with one image of a request."""
     private = f"{manifest.outputs.folder}/{PRIVATE}"
     label = cells[0].label.rpartition(".")[0] if cells else picture.key
-    proof = _proof(manifest, picture, take, label) if manifest.proof else None
+    proof = _proof(manifest, picture, take, label) if picture.spec.proof else None
     return PictureJob(
         stem=f"{private}/originals/{picture.key}.t{take}",
         image=None,
@@ -148,7 +174,14 @@ def _job(manifest: Manifest, picture: Picture, take: int, cells: list[Cell]) -> 
         ratio=asked_ratio(picture.spec),
         renditions=_renditions(manifest, cells),
         thumb=f"{private}/{thumb_name(picture.key, take)}",
+        pixels=_pixels(manifest, picture.spec),
     )
+
+
+def _pixels(manifest: Manifest, spec: Spec) -> int:
+    """About how many pixels a spec asks for; 0 where this model doesn't know its resolution."""
+    sizes = manifest.model.sizes.get(spec.resolution, {})
+    return max((width * height for width, height in sizes.values()), default=0)
 
 
 def thumb_name(key: str, take: int) -> str:
@@ -219,9 +252,12 @@ def _rebuild(plan: Plan, ledger: Ledger, executor: Executor, report: Report) -> 
         if step.selected and step.action == "rebuild":
             groups.setdefault(step.cell.picture.key, []).append(step)
     waiting = {}
+    copies: dict[str, list[str]] = {}
+    for file in plan.snapshot.files.values():
+        copies.setdefault(file.sha256, []).append(f"{plan.manifest.outputs.folder}/{file.path}")
     for key, steps in groups.items():
         row = plan.snapshot.pictures[key]
-        job = _rebuild_job(plan, row, [step.cell for step in steps])
+        job = _rebuild_job(plan, row, [step.cell for step in steps], tuple(copies.get(row.sha256, ())))
         waiting[executor.submit(finish, job)] = (row, steps)
     for future in as_completed(waiting):
         row, steps = waiting[future]
@@ -229,7 +265,8 @@ def _rebuild(plan: Plan, ledger: Ledger, executor: Executor, report: Report) -> 
             written = future.result().renditions
         except MediaError:
             # Neither the original nor a copy of it is whole: forgotten, so that the next plan owes it.
-            ledger.commit([lambda to, row=row: to.forget_picture(row.key, row.take)])  # type: ignore[misc]
+            # As a wish, so that the take before it doesn't take its place.
+            ledger.commit([_forget_picture(row), _add_wish(row.key, row.take)])
             report.lost += 1
             continue
         except OSError as error:
@@ -244,6 +281,10 @@ def _rebuild(plan: Plan, ledger: Ledger, executor: Executor, report: Report) -> 
         report.rebuilt += len(files)
 
 
+def _forget_picture(row: PictureRow) -> Callable[[Ledger], None]:
+    return lambda ledger: ledger.forget_picture(row.key, row.take)
+
+
 def _add_wish(key: str, take: int) -> Callable[[Ledger], None]:
     return lambda ledger: ledger.add_wish(key, take)
 
@@ -256,9 +297,8 @@ def _add_cell(label: str, key: str, spec: str) -> Callable[[Ledger], None]:
     return lambda ledger: ledger.add_cell(label, key, spec)
 
 
-def _rebuild_job(plan: Plan, row: PictureRow, cells: list[Cell]) -> PictureJob:
+def _rebuild_job(plan: Plan, row: PictureRow, cells: list[Cell], copies: tuple[str, ...]) -> PictureJob:
     folder = plan.manifest.outputs.folder
-    copies = [f"{folder}/{file.path}" for file in plan.snapshot.files.values() if file.sha256 == row.sha256]
     original = Path(folder, PRIVATE, row.original)
     return PictureJob(
         stem=str(original.with_suffix("")),
@@ -268,5 +308,5 @@ def _rebuild_job(plan: Plan, row: PictureRow, cells: list[Cell]) -> PictureJob:
         renditions=_renditions(plan.manifest, cells),
         thumb=f"{folder}/{PRIVATE}/{thumb_name(row.key, row.take)}",
         sha256=row.sha256,
-        copies=tuple(copies),
+        copies=copies,
     )

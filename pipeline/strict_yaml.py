@@ -24,7 +24,7 @@ Value: TypeAlias = "Scalar | Map | Seq"
 MAX_BYTES = 32 * 1024 * 1024
 """Larger files are refused unread."""
 MAX_DEPTH = 50
-MAX_NODES = 3_000_000
+MAX_NODES = 1_000_000
 """Expanded nodes in one file: what a reader that follows every alias would walk."""
 MAX_DIGITS = 300
 

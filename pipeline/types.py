@@ -12,7 +12,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pipeline.errors import Mark, Problem
 from pipeline.strict_yaml import Map, Scalar, key_path, mark_of
@@ -21,14 +21,14 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 _RATIO = re.compile(r"(?<=\d):(?=\d)")
-_NO_NAME = re.compile(r"[^\w.]+")
+_NO_NAME = re.compile(r"[\x00-\x2d\x2f:-@[-^`{-\x7f]+")  # ASCII but letters, digits, dot and underscore
 
 EXTENSION = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 """Format → file extension."""
 
 
 def micro_usd(dollars: float) -> int:
-    """Dollars → micro-dollars, rounded half up to the nearest."""
+    """Dollars → micro-dollars, rounded to the nearest."""
     return round(dollars * 1_000_000)
 
 
@@ -43,7 +43,8 @@ def dollars(usd: int) -> str:
 def slug(text: str) -> str:
     """A file-name part: letters, digits, ``.``, ``_`` and ``-`` stay, ``16:9`` becomes ``16x9``, the rest ``-``."""
     text = unicodedata.normalize("NFC", text.strip())
-    return _NO_NAME.sub("-", _RATIO.sub("x", text)).strip("-.")[:80] or "_"
+    kept = "".join(sign if sign.isascii() or unicodedata.category(sign)[0] in "LMN" else "-" for sign in text)
+    return _NO_NAME.sub("-", _RATIO.sub("x", kept)).strip("-.")[:80] or "_"
 
 
 # ── what a model can do, and where ──────────────────────────────────────────────────────────────
@@ -213,6 +214,16 @@ class Manifest:
     def mark(self, path: KeyPath, *, key: bool = False) -> Mark | None:
         """Where this key path was written, in whichever file."""
         return mark_of(self.source, path, key=key)
+
+    def holds(self, path: KeyPath) -> bool:
+        """Whether something is written at exactly this key path."""
+        node: Any = self.source
+        try:
+            for part in path:
+                node = node[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+        return True
 
     def complained(self, path: KeyPath) -> bool:
         """Whether something at or below this key path is wrong already."""

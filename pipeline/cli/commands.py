@@ -301,9 +301,9 @@ def _planned(
         expansion,
         ledger,
         selection=_selection(arguments),
-        retake=tuple(arguments.retake or ()),
+        retake=() if saved else tuple(arguments.retake or ()),
         retry_failed=arguments.retry_failed,
-        only_keys=frozenset(saved["pictures"]) if saved else None,
+        takes=saved["takes"] if saved else None,
     )
     nothing = not any(step.selected for step in made.steps)
     if nothing and (arguments.only or arguments.exclude or arguments.tag):

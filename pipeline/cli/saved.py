@@ -29,7 +29,7 @@ def save_plan(plan: Plan, arguments: argparse.Namespace) -> None:
         "retry_failed": arguments.retry_failed,
         "fingerprint": plan.expansion.fingerprint(),
         "cells": {cell.label: cell.picture.key for cell in plan.expansion.cells},
-        "pictures": sorted(plan.takes),
+        "takes": dict(sorted(plan.takes.items())),
         "usd": plan.usd / 1e6,
     }
     try:
@@ -49,7 +49,7 @@ def read_plan(arguments: argparse.Namespace) -> dict[str, Any] | None:
         return None
     try:
         saved = json.loads(Path(arguments.manifest).read_text("utf-8"))
-        known = isinstance(saved, dict) and saved.get("plan") == _PLAN_FORMAT
+        known = isinstance(saved, dict) and saved.get("plan") == _PLAN_FORMAT and _whole(saved)
     except OSError as error:
         raise PipelineError(f"{arguments.manifest}: can't be read: {error.strerror}") from None
     except (ValueError, RecursionError):
@@ -66,6 +66,19 @@ def read_plan(arguments: argparse.Namespace) -> dict[str, Any] | None:
         setattr(arguments, name, saved[name])
     result: dict[str, Any] = saved
     return result
+
+
+def _whole(saved: dict[str, Any]) -> bool:
+    """Whether a saved plan has all that a plan has, each of its kind."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "manifest": (str,),
+        "fingerprint": (str,),
+        "cells": (dict,),
+        "takes": (dict,),
+        "limit": (int, type(None)),
+        "retry_failed": (bool,),
+    } | dict.fromkeys(("providers", "only", "exclude", "tag", "retake"), (list, type(None)))
+    return all(name in saved and isinstance(saved[name], kind) for name, kind in kinds.items())
 
 
 def check_inputs(saved: dict[str, Any], expansion: Expansion) -> None:

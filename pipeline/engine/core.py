@@ -11,7 +11,7 @@ from pipeline.engine.drive import BudgetReached, Drive, StillOpen
 from pipeline.engine.journal import Journal
 from pipeline.engine.lane import Lane, backoff
 from pipeline.engine.orders import Event, Order, Outcome, Stop
-from pipeline.engine.session import Session
+from pipeline.engine.session import Budget, Session
 from pipeline.engine.wire import Wire
 from pipeline.errors import LaneStopped, LostAnswer, Refused, StorageError, TryLater
 from pipeline.types import Provider
@@ -27,7 +27,7 @@ LEAVE_SECONDS = 8.0
 class Engine:
     """Carries out orders over the lanes of their providers.
 
-    ``headers``: provider name → the headers that authorise it. ``cap``: the most this run may reserve.
+    ``headers``: provider name → the headers that authorise it. ``budget``: what may be spent.
     """
 
     def __init__(  # its collaborators
@@ -36,14 +36,15 @@ class Engine:
         journal: Journal,
         executor: Executor,
         *,
-        cap: int | None = None,
+        budget: Budget | None = None,
         headers: dict[str, dict[str, str]] | None = None,
         events: Callable[[Event], None] = lambda _: None,
     ) -> None:
         keys = headers or {}
         self.lanes = {p.name: Lane[Order](p, Wire(keys.get(p.name, {}))) for p in providers}
-        self.session = Session(journal, executor, cap, events)
+        self.session = Session(journal, executor, budget or Budget(None, None), events)
         self._stop = anyio.Event()
+        self._leaving = anyio.Event()
         self._changed = anyio.Event()
         self._busy = 0
         self._cancel: list[anyio.CancelScope] = []  # may be left at once: polls and waits
@@ -78,21 +79,21 @@ class Engine:
 
     def stop(self, why: Stop) -> None:
         """No new submits from now on. Interrupted, polls and waits end too; paid calls and writes get a few seconds."""
-        if self._stop.is_set():
+        if self._stop.is_set() and why == "budget":
             return
         self.session.outcome.stopped = why
         self._stop.set()
         self._wake()
         if why == "interrupted":
+            self._leaving.set()
             for scope in self._cancel:
                 scope.cancel()
 
     async def _leave(self) -> None:
         """After an interrupt, end even what is shielded, when its time is up."""
-        await self._stop.wait()
-        if self.session.outcome.stopped == "interrupted":
-            await anyio.sleep(LEAVE_SECONDS)
-            self.session.drop_shields()
+        await self._leaving.wait()
+        await anyio.sleep(LEAVE_SECONDS)
+        self.session.drop_shields()
 
     # ── lanes and workers ───────────────────────────────────────────────────────────────────────
 
@@ -162,6 +163,10 @@ class Engine:
                 return self.session.pending(order, str(error))
             except TryLater as error:
                 reason = str(error)
+            if order.state != "new":
+                # It only continued what an earlier run had asked for: whether it is wanted still, and at which
+                # price, is for the next plan to say.
+                break
             order = order.anew()
             await anyio.sleep(wait)
         return await self.session.failed(order, reason, permanent=False)

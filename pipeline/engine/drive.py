@@ -55,6 +55,10 @@ def _advance(flow: Flow, answer: Answer | None) -> Call | list[RemoteImage]:
     except StopIteration as done:
         images: list[RemoteImage] = done.value
         return images
+    except RequestError:
+        raise
+    except Exception as error:  # whatever a dialect stumbles over, the request may be alive
+        raise LostAnswer(f"the answer makes no sense ({type(error).__name__}: {error})") from None
 
 
 class Drive:
@@ -76,6 +80,9 @@ class Drive:
         self.receipts = list(order.receipts)
         self.state = order.state
         self.reserved = order.reserved
+        self.here = False  # whether this run reserved it
+        self.on_wire = False  # whether a paid call is under way whose fate is unknown
+        self.recorded: set[int] = set()
         self.doubt = order.state == "intent"  # whether an earlier paid call of this id may have arrived
         self.started = time.time()
 
@@ -86,15 +93,24 @@ class Drive:
 
     async def run(self) -> None:
         """Make and record all pictures of the order."""
+        gone = False
         for wait in backoff(FETCHES):
             images = await self.images()
             try:
                 return await self.finish(images)
             except DownloadError as error:
-                reason = str(error)
+                reason, gone = str(error), error.gone
             # The flow is replayed from its receipt: polling again gives a fresh link.
             await anyio.sleep(wait)
-        raise StillOpen(reason)
+        if not gone:
+            raise StillOpen(reason)
+        await self.end("failed", reason, self.price)
+        raise Refused(f"the picture was made and its link has expired: {reason}")
+
+    @property
+    def price(self) -> int:
+        """What the request costs as far as we know, in micro-dollars."""
+        return self.provider.usd * self.order.count
 
     async def images(self) -> list[RemoteImage]:
         """Drive the flow to its images, paying at most once."""
@@ -110,6 +126,10 @@ class Drive:
                 if step.after:
                     await anyio.sleep(step.after)
                 step = await self.pay(step, flow) if step.paid else _advance(flow, await self.ask(step))
+        except LostAnswer as error:
+            if self.state == "accepted" or self.dialect.settles == "id":
+                raise StillOpen(str(error)) from None
+            raise
         except LaneStopped as error:
             if not self.open:
                 await self.end("refused", str(error))
@@ -120,7 +140,10 @@ class Drive:
             await self.end("failed" if self.state == "accepted" else "refused", str(error))
             raise
         except Refused as error:
-            await self.end("failed", str(error))
+            if self.doubt and self.state == "intent":
+                raise LostAnswer(f"an earlier answer was lost, and now: {error}") from None
+            unknown = self.price if self.state == "accepted" else 0
+            await self.end("failed", str(error), unknown if error.usd is None else error.usd)
             raise
         finally:
             flow.close()
@@ -140,17 +163,20 @@ class Drive:
         session, order = self.session, self.order
         if self.doubt and self.dialect.settles != "id":
             raise LostAnswer("the run ended while the paid call was under way")
-        if self.state == "new":
-            self.reserved = self.provider.usd * order.count
-            if not session.budget.reserve(self.reserved):
-                raise BudgetReached(f"{dollars(self.reserved)} more would exceed the budget")
+        known = self.state == "intent"  # asked for by an earlier run, which may not have reached the gateway
+        if not known:
+            self.reserved = self.price
+        if not session.budget.reserve(self.reserved, known=known):
+            raise BudgetReached(f"{dollars(self.reserved)} more would exceed the budget")
+        self.here = True
+        if not known:
             await session.journal.write(
                 lambda ledger: ledger.add_spec(order.spec),
                 lambda ledger: ledger.add_request(self.row("intent")),
             )
             self.state = "intent"
-        step: Call | list[RemoteImage] | None = None
-        with session.shield():
+        step: Call | list[RemoteImage] = []
+        with session.shield() as scope:
             answer = await self.answered(call)
             # The dialect reads the answer first: what it refuses is no receipt.
             following = _advance(flow, answer)
@@ -158,18 +184,24 @@ class Drive:
             self.state = "accepted"
             self.receipts = [answer]
             step = following
-        if step is None:
+        if scope.cancelled_caught:
+            if not self.on_wire and not self.doubt:  # it waited for its turn: nothing was sent
+                await self.end("refused", "left before it was sent")
             raise StillOpen("left while the paid call was under way")
         return step
+
+    def wired(self, on_wire: bool) -> None:
+        """Take note of whether the paid call is out."""
+        self.on_wire = on_wire
 
     async def answered(self, call: Call) -> Answer:
         """An answer to the paid call; sent again after a lost one only where our id makes that safe."""
         if self.dialect.settles != "id":
-            return await self.lane.exchange(call)
+            return await self.lane.exchange(call, self.wired)
         reason = ""
         for wait in backoff(RESENDS):
             try:
-                return await self.lane.exchange(call)
+                return await self.lane.exchange(call, self.wired)
             except LostAnswer as error:
                 self.doubt = True
                 reason = str(error)
@@ -180,43 +212,47 @@ class Drive:
         """Hand each image to the data plane, record what comes back, and settle the request."""
         order = self.order
         gone: list[DownloadError] = []
-        async with anyio.create_task_group() as group:
-            for index, slot in enumerate(order.slots):
-                if slot < len(images):
-                    group.start_soon(self.finish_one, index, images[slot], gone)
+        with self.session.shield() as scope:
+            async with anyio.create_task_group() as group:
+                for index, slot in enumerate(order.slots):
+                    if slot < len(images) and index not in self.recorded:
+                        group.start_soon(self.finish_one, index, images[slot], gone)
+            if not gone:
+                await self.end("made", None, sum(map(self.cost, images)))
+                for index, slot in enumerate(order.slots):
+                    if slot >= len(images):
+                        reason = f"the gateway made {len(images)} of {order.count} pictures"
+                        await self.session.failed(order.only(index), reason, permanent=False)
         if gone:
             raise gone[0]
-        await self.end("made", None, sum(map(self.cost, images)))
-        for index, slot in enumerate(order.slots):
-            if slot >= len(images):
-                reason = f"the gateway made {len(images)} of {order.count} pictures"
-                await self.session.failed(self.order.only(index), reason, permanent=False)
+        if scope.cancelled_caught:
+            raise StillOpen("left while its pictures were fetched")
 
     async def finish_one(self, index: int, image: RemoteImage, gone: list[DownloadError]) -> None:
         """One image through the data plane and into the ledger; what can't be fetched goes to ``gone``."""
         job = self.order.jobs[index]
         job = replace(job, image=image, proof=job.proof if image.proof else None)
-        with self.session.shield() as scope:
-            try:
-                finished = await asyncio.wrap_future(self.session.executor.submit(finish, job))
-            except DownloadError as error:
-                gone.append(error)
-            except MediaError as error:
-                # What costs nothing is simply tried again by the next run.
-                costs = self.provider.usd > 0
-                await self.session.failed(self.order.only(index), str(error), permanent=costs)
-            except OSError as error:
-                raise StorageError(f"{error.filename or job.stem}: can't be written: {error.strerror}") from None
-            except BrokenExecutor:
-                raise StorageError("a worker process died: run again, with fewer --workers") from None
-            else:
-                await self.record(index, image, finished)
-        if scope.cancelled_caught:
-            gone.append(DownloadError("left while the picture was fetched"))
+        try:
+            finished = await asyncio.wrap_future(self.session.executor.submit(finish, job))
+        except DownloadError as error:
+            gone.append(error)
+        except MediaError as error:
+            # What costs nothing is simply tried again by the next run.
+            costs = self.provider.usd > 0
+            await self.session.failed(self.order.only(index), str(error), permanent=costs)
+            self.recorded.add(index)
+        except OSError as error:
+            raise StorageError(f"{error.filename or job.stem}: can't be written: {error.strerror}") from None
+        except BrokenExecutor:
+            raise StorageError("a worker process died: run again, with fewer --workers") from None
+        else:
+            await self.record(index, image, finished)
+            self.recorded.add(index)
 
     def cost(self, image: RemoteImage) -> int:
         """Micro-dollars: what the gateway tells, or else the provider's price."""
-        return self.provider.usd if image.usd is None else image.usd
+        sane = isinstance(image.usd, int) and 0 <= image.usd < 2**53
+        return image.usd if sane and image.usd is not None else self.provider.usd
 
     async def record(self, index: int, image: RemoteImage, finished: FinishedPicture) -> None:
         """Make a verified picture known to the ledger."""
@@ -233,7 +269,7 @@ class Drive:
             bytes=finished.original.bytes,
             width=finished.width,
             height=finished.height,
-            seed=image.seed,
+            seed=image.seed if isinstance(image.seed, int) and abs(image.seed) < 2**63 else None,
             usd=usd,
             seconds=round(now - self.started, 3),
             at=now,
@@ -262,7 +298,7 @@ class Drive:
         """Settle the request, if there is one to settle."""
         if self.state != "new":
             await self.session.journal.write(lambda ledger: ledger.settle(self.order.id, state, usd, error))
-            self.session.budget.settle(self.reserved, usd)
+            self.session.budget.settle(self.reserved, usd, here=self.here)
 
     def row(self, state: str) -> RequestRow:
         """The order as the ledger keeps it."""
@@ -275,6 +311,7 @@ class Drive:
             provider=self.provider.name,
             gateway=self.provider.offer.gateway,
             model=self.provider.offer.id,
+            address=self.provider.base_url or "",
             label=order.label,
             state=state,
             reserved=self.reserved,

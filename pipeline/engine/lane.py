@@ -10,7 +10,7 @@ import email.utils
 import random
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 import anyio
@@ -39,8 +39,10 @@ class Lane(Generic[T]):
         self._slots = anyio.CapacityLimiter(provider.concurrency)
         self._not_before = 0.0
 
-    async def exchange(self, call: Call) -> Answer:
+    async def exchange(self, call: Call, on_wire: Callable[[bool], None] = lambda _: None) -> Answer:
         """Send a call until it is answered by something other than "not now".
+
+        ``on_wire`` is told when it leaves, and when it has certainly not been accepted.
 
         Raises:
             TryLater: when it still isn't accepted after several tries; nothing was paid.
@@ -51,9 +53,11 @@ class Lane(Generic[T]):
             await self._pace()
             after: float | None = None
             async with self._slots:
+                on_wire(True)
                 try:
                     answer = await self.wire.send(call)
                 except TryLater as error:
+                    on_wire(False)
                     reason = str(error)
                 except LostAnswer as error:
                     if call.paid:
@@ -63,6 +67,7 @@ class Lane(Generic[T]):
                     after = retry_after(answer.headers)
                     reason = f"the gateway answered {answer.status}"
                     if _not_now(answer, after):
+                        on_wire(False)
                         self._slow(wait if after is None else after)
                     elif _whole(answer):
                         self._quicken()

@@ -16,30 +16,40 @@ from pipeline.ledger import Ledger
 
 @dataclass(slots=True)
 class Budget:
-    """The hard cap of a run: reserved before a submit, settled after. Micro-dollars; None is no cap."""
+    """The hard caps: reserved before a submit, settled after. Micro-dollars; None is no cap.
 
-    cap: int | None
-    used: int = 0
+    ``run`` caps what this run adds to the bill; ``total`` is what is left of the campaign's cap, open requests of
+    earlier runs taken off already.
+    """
 
-    def reserve(self, usd: int) -> bool:
-        """Take ``usd`` of what is left; False when there isn't so much."""
-        if self.cap is not None and usd and self.used + usd > self.cap:
+    run: int | None
+    total: int | None
+    run_used: int = 0
+    total_used: int = 0
+
+    def reserve(self, usd: int, *, known: bool = False) -> bool:
+        """Take ``usd`` of what is left; False when there isn't so much. ``known``: open since an earlier run."""
+        if usd and self.run is not None and self.run_used + usd > self.run:
             return False
-        self.used += usd
+        if usd and not known and self.total is not None and self.total_used + usd > self.total:
+            return False
+        self.run_used += usd
+        self.total_used += 0 if known else usd
         return True
 
-    def settle(self, reserved: int, usd: int) -> None:
-        """Replace what was reserved by what it came to."""
-        self.used += usd - reserved
+    def settle(self, reserved: int, usd: int, *, here: bool) -> None:
+        """Replace what was reserved by what it came to; ``here``: whether this run had reserved it."""
+        self.run_used += usd - reserved if here else 0
+        self.total_used += usd - reserved
 
 
 class Session:
     """The shared state of a run, and how an order's end is told and recorded."""
 
-    def __init__(self, journal: Journal, executor: Executor, cap: int | None, events: Callable[[Event], None]) -> None:
+    def __init__(self, journal: Journal, executor: Executor, budget: Budget, events: Callable[[Event], None]) -> None:
         self.journal = journal
         self.executor = executor
-        self.budget = Budget(cap)
+        self.budget = budget
         self.events = events
         self.outcome = Outcome()
         self._shields: list[anyio.CancelScope] = []
@@ -60,12 +70,18 @@ class Session:
             scope.cancel()
 
     async def failed(self, order: Order, reason: str, *, permanent: bool) -> None:
-        """The order's pictures are not made; ``permanent``: and asking again by itself is useless."""
+        """The order's pictures are not made; ``permanent``: and asking again by itself is useless.
+
+        A retake that is refused leaves the take before it as it is: the wish is dropped.
+        """
         keys = [picture.key for picture in order.pictures]
 
         def write(ledger: Ledger) -> None:
             for key in keys:
-                ledger.add_failure(key, reason, permanent=permanent)
+                if permanent and order.take > 1:
+                    ledger.drop_wish(key)
+                else:
+                    ledger.add_failure(key, reason, permanent=permanent)
 
         await self.journal.write(write)
         self.outcome.failed += len(keys)

@@ -15,7 +15,7 @@ from functools import cache
 import anyio
 import httpx
 
-from pipeline.errors import LaneStopped, LostAnswer, TryLater
+from pipeline.errors import LaneStopped, LostAnswer, Refused, TryLater
 from pipeline.types import Answer, Call, Json
 
 MAX_ANSWER = 96 * 1024 * 1024
@@ -59,8 +59,10 @@ class Wire:
             whole = True
         except _NOT_SENT as error:
             raise TryLater(f"can't reach the gateway ({type(error).__name__})") from None
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError):
+        except httpx.UnsupportedProtocol:
             raise LaneStopped("the gateway's address is wrong: check base_url") from None
+        except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError):
+            raise Refused("the gateway named an address that can't be called") from None
         except TimeoutError:
             raise LostAnswer(f"no whole answer within {self._seconds:g} s") from None
         except httpx.HTTPError as error:
@@ -72,7 +74,7 @@ class Wire:
 
     async def _client(self) -> httpx.AsyncClient:
         client = httpx.AsyncClient(
-            headers=self._headers,
+            headers={"Accept-Encoding": "identity", **self._headers},
             follow_redirects=False,
             timeout=httpx.Timeout(self._seconds, connect=10.0),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
@@ -84,7 +86,7 @@ class Wire:
 async def _exchange(client: httpx.AsyncClient, call: Call) -> Answer:
     async with client.stream(call.method, call.url, json=call.json if call.json is not None else None) as response:
         chunks, size = [], 0
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_raw():  # undecoded: a few kB of gzip can be gigabytes
             size += len(chunk)
             if size > MAX_ANSWER:
                 raise LostAnswer(f"the answer is larger than {MAX_ANSWER // 2**20} MiB")

@@ -49,8 +49,10 @@ class Expansion:
     warnings: tuple[Problem, ...]
 
     def fingerprint(self) -> str:
-        """A digest of every input that decides what is made and where: labels, keys and files."""
+        """A digest of every input that decides what is made, where, and at which price."""
         digest = hashlib.sha256()
+        for provider in self.manifest.providers:
+            digest.update(f"{provider.name}\0{provider.offer.gateway}\0{provider.offer.id}\0{provider.usd}\n".encode())
         for cell in self.cells:
             digest.update(f"{cell.label}\0{cell.picture.key}\0{cell.file}\n".encode())
         return digest.hexdigest()
@@ -81,8 +83,12 @@ class _Expander:
         self.matrix.cap()
         templates = {p.id: self.template(p.text, (*p.path, "text")) for p in self.manifest.prompts}
         images = {p.id: self.image_templates(p) for p in self.manifest.prompts}
+        seen: set[str] = set()
         for group in self.manifest.products.values():
             for product in group:
+                if product.id.casefold() in seen:
+                    continue  # told already: the ids are taken
+                seen.add(product.id.casefold())
                 for prompt in self.manifest.prompts:
                     if product.set in prompt.sets:
                         self.prompt(product, prompt, templates[prompt.id], images[prompt.id])
@@ -179,12 +185,12 @@ class _Expander:
             slots[slot] = f"@Image{number}"
             if name.startswith("product."):
                 slots.setdefault("product", f"@Image{number}")
-            reference = self.reference(product, prompt, name, number)
+            reference = self.reference(product, prompt, name, slot, number)
             if reference is not None:
                 result.append(reference)
         return slots, tuple(result) if len(result) == len(images) else None
 
-    def reference(self, product: Product, prompt: Prompt, name: str, number: int) -> Reference | None:
+    def reference(self, product: Product, prompt: Prompt, name: str, slot: str, number: int) -> Reference | None:
         group, _, key = name.partition(".")
         role: str | None = None
         path: KeyPath
@@ -195,8 +201,8 @@ class _Expander:
             path = ("references", key)
         else:
             known = [f"product.{k}" for k in product.images] + [f"references.{k}" for k in self.manifest.references]
-            place: KeyPath = (*prompt.path, "images")
-            place = (*place, number - 1) if prompt.images and self.manifest.mark((*place, number - 1)) else place
+            place: KeyPath = prompt.path if prompt.images is None else (*prompt.path, "images", slot)
+            place = place if self.manifest.holds(place) else (*prompt.path, "images", number - 1)
             fact = f"there is no image {name!r}"
             if group == "product" and "{{" not in name:
                 self.found.add(place, f"{fact} here", did_you_mean(name, known), at=product.id)

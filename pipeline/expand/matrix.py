@@ -38,7 +38,7 @@ class Matrix:
         self.manifest = manifest
         self.outputs = manifest.outputs
         self.found = found
-        self.whole = _whole(manifest)
+        self.whole: list[Combo] = []
         self.hits: set[KeyPath] = set()
         self.known: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Combo]] = {}
         self.cells = 0
@@ -55,6 +55,7 @@ class Matrix:
             fact = f"the matrix has {cells:,} cells, and the most is {MAX_CELLS:,}"
             hint = "shorten an axis, or split the campaign into several manifests"
             raise ManifestError([*self.manifest.problems, self.manifest.problem(("outputs",), fact, hint)])
+        self.whole = _whole(self.manifest)
 
     def at(self, place: Place) -> list[Combo]:
         """The combinations of a place."""
@@ -115,10 +116,15 @@ class Matrix:
                     [value for value in values if fnmatchcase(value, pattern)] if _GLOB.search(pattern) else [pattern]
                 )
             axes.append(list(dict.fromkeys(chosen)))
+        if math.prod(map(len, axes)) > MAX_CELLS:
+            fact = f"the rule makes more than {MAX_CELLS:,} cells"
+            raise ManifestError([self.manifest.problem(rule.path, fact, "narrow it")])
         for resolution, ratio, variant, kind in itertools.product(*axes):
             if kind not in EXTENSION:
+                self.hits.add(rule.path)
                 self.found.add((*rule.path, "format"), f"{kind!r} is no format", did_you_mean(kind, EXTENSION))
             elif not variant.isdecimal() or not 1 <= int(variant) <= MAX_VARIANT:
+                self.hits.add(rule.path)
                 self.found.add(
                     (*rule.path, "variant"), f"{variant!r} is no variant", f"variants are 1 to {MAX_VARIANT}"
                 )
@@ -149,6 +155,8 @@ class Matrix:
             for axis, values in prompt.vary.items():
                 known[axis] = [*known.get(axis, ()), *values]
         for axis, patterns in rule.where.items():
+            if axis in OUTPUT_AXES and rule in self.outputs.include and not _GLOB.search("".join(patterns)):
+                continue  # an include rule may name what the matrix lacks
             names = list(known.get(axis, ()))
             if not names:
                 return "no product has a tag" if axis == "tag" else f"there is no {axis}"

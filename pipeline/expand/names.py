@@ -11,6 +11,8 @@ from pipeline.types import KeyPath, Manifest
 
 PRIVATE = ".pipeline"
 """The folder inside the output folder that holds the ledger and the kept originals."""
+MAX_PART = 200
+"""Bytes of one part of a path: most file systems take 255."""
 MAX_TOLD = 3
 """Problems of the path that are told one by one: a path without the ratio in it has thousands."""
 
@@ -29,8 +31,10 @@ class Names:
         self.found = found
         self.native = manifest.outputs.native
         self.told = 0
-        self.labels: dict[str, str] = {}
-        self.taken: dict[str, str] = {}
+        self.labels: set[str] = set()
+        # Path, folded → whose it is, and the label that took it.
+        self.taken = {"report.html": ("", "the contact sheet"), "results.jsonl": ("", "the results")}
+        self.folders: dict[str, tuple[str, str]] = {}
         try:
             self.path: Template | None = Template(manifest.outputs.file, path=True)
         except TemplateProblem as problem:
@@ -42,7 +46,7 @@ class Names:
         if label in self.labels:
             return None
         file = self.rendered(context, label, extension)
-        self.labels[label] = file
+        self.labels.add(label)
         stem = file if self.native else file.rpartition(".")[0]
         if self.claim(file, label, label):
             self.claim(f"{stem}.json", key, label)
@@ -57,7 +61,8 @@ class Names:
         except TemplateProblem as problem:
             self.found.add(_AT, problem.fact, problem.hint, word=problem.word)
             return label
-        if not _PATH.fullmatch(file) or _BAD_PART.search(file) or file.casefold().startswith(PRIVATE):
+        long = not file.isascii() and any(len(part.encode()) > MAX_PART for part in file.split("/"))
+        if long or not _PATH.fullmatch(file) or _BAD_PART.search(file) or file.casefold().startswith(PRIVATE):
             fact = f"{file!r} is no path inside the output folder"
             self.tell(fact, "use plain names and `/`, without `..`, and no reserved name")
         elif not file.endswith((f".{extension}", ".jpeg" if extension == "jpg" else f".{extension}")):
@@ -67,20 +72,17 @@ class Names:
     def claim(self, file: str, owner: str, label: str) -> bool:
         """Take a path; False, and a problem, when it is taken (in any case and Unicode form) by another owner."""
         folded = file.lower() if file.isascii() else unicodedata.normalize("NFC", file).casefold()
-        other = self.taken.setdefault(folded, owner)
+        other, first = self.folders.get(folded) or self.taken.setdefault(folded, (owner, label))
+        folder = folded.rpartition("/")[0]
+        while folder and folder not in self.folders and other == owner:
+            other, first = self.taken.get(folder, (owner, label))
+            self.folders[folder] = ("", label)  # a folder is no file of any owner
+            folder = folder.rpartition("/")[0]
         if other == owner:
             return True
         axes = "product.id, prompt.id, vary, aspect_ratio, resolution, variant and ext"
-        self.tell(f"two cells have the path {file!r}: {self.first(file)} and {label}", f"name what differs ({axes})")
+        self.tell(f"two cells have the path {file!r}: {first} and {label}", f"name what differs ({axes})")
         return False
-
-    def first(self, file: str) -> str:
-        """The label of the cell that took a path first, or whose sidecar it is."""
-        if self.told > MAX_TOLD:
-            return ""
-        stem = file.lower().removesuffix(".json")
-        taken = ((name, path.lower()) for name, path in self.labels.items())
-        return next((name for name, path in taken if path == file.lower() or path.startswith(f"{stem}.")), "another")
 
     def tell(self, fact: str, hint: str) -> None:
         """One problem of the path; after a few, they are only counted."""

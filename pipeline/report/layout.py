@@ -4,6 +4,9 @@ A page under a strict Content Security Policy has no ``style`` attributes, so ev
 the pictures becomes a class: one per ratio, one per size of section. There are few of either, because the
 products of one campaign share an output matrix. Small sections stand side by side; a section knows its
 width and about its height before it is drawn, which lets a browser skip it (``content-visibility``).
+
+Inside a group the same vary values stand together, then the same shape, then the same variant, so that the
+1K and the 2K of one picture are neighbours.
 """
 
 from __future__ import annotations
@@ -11,14 +14,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pipeline.report.view import TileView
+
+_Value = TypeVar("_Value")
 
 CHUNK = 120
 """Tiles per separately skipped block of a large group."""
 
 _THUMB_HEIGHT = 240  # CSS pixels, the default height of a row in sheet.css
 _ROW_RATIO = 5.5  # widths ÷ height that fill a row of a usual window, to guess heights before drawing
+_TILES_PER_RUN = 2  # fewer tiles for each combination of vary values, on average, and they share their rows
 _FLATTEST, _TALLEST = 5.0, 0.2  # a stranger shape gets bars, never a crop
 
 
@@ -57,12 +64,24 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """Tiles that start on a row of their own, in blocks of at most ``CHUNK``.
+
+    ``vary`` is the caption they share; it is empty where every tile has to say its own.
+    """
+
+    vary: tuple[tuple[str, str], ...]
+    chunks: tuple[tuple[Placed, ...], ...]
+    extent: Extent
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
-    """The tiles of one prompt and one product, in blocks of at most ``CHUNK``."""
+    """The tiles of one prompt and one product."""
 
     prompt: str
     count: int
-    chunks: tuple[tuple[Placed, ...], ...]
+    runs: tuple[Run, ...]
     extent: Extent
 
 
@@ -104,10 +123,10 @@ def style_rules(sections: Iterable[Product]) -> str:
     boxes: dict[str, tuple[int, int]] = {}
     extents: dict[str, Extent] = {}
     for product in sections:
-        for part in (product.extent, *(group.extent for group in product.groups)):
-            extents[part.name] = part
-        for group in product.groups:
-            boxes.update((tile.shape, tile.box) for chunk in group.chunks for tile in chunk)
+        runs = [run for group in product.groups for run in group.runs]
+        found = [product.extent, *(group.extent for group in product.groups), *(run.extent for run in runs)]
+        extents.update((extent.name, extent) for extent in found)
+        boxes.update((tile.shape, tile.box) for run in runs for chunk in run.chunks for tile in chunk)
     rules = [f".{name}{{--r:{width / height:.4f}}}" for name, (width, height) in boxes.items()]
     rules += [
         f".{name}{{--w:{e.hundredths / 100:.2f};--g:{e.gaps};--b:{e.breaks};--rows:{e.rows}}}"
@@ -117,9 +136,7 @@ def style_rules(sections: Iterable[Product]) -> str:
 
 
 def _product(groups: list[Group]) -> Product:
-    first = groups[0].chunks[0][0].view
-    width = sum(group.extent.hundredths for group in groups)
-    one_row = width <= 100 * _ROW_RATIO
+    first = groups[0].runs[0].chunks[0][0].view
     return Product(
         id=first.product,
         name=first.product_name or first.product,
@@ -127,20 +144,59 @@ def _product(groups: list[Group]) -> Product:
         tags=first.tags,
         count=sum(group.count for group in groups),
         groups=tuple(groups),
-        extent=Extent(
-            hundredths=width,
-            gaps=sum(group.extent.gaps for group in groups),
-            breaks=len(groups) - 1,
-            rows=1 if one_row else sum(group.extent.rows for group in groups),
-        ),
+        extent=_side_by_side([group.extent for group in groups]),
     )
 
 
 def _group(prompt: str, placed: list[Placed]) -> Group:
-    hundredths = sum(math.ceil(100 * tile.box[0] / tile.box[1]) for tile in placed)
-    return Group(
-        prompt=prompt,
-        count=len(placed),
-        chunks=tuple(tuple(placed[at : at + CHUNK]) for at in range(0, len(placed), CHUNK)),
-        extent=Extent(hundredths, len(placed) - 1, 0, max(1, math.ceil(hundredths / 100 / _ROW_RATIO))),
+    ordered = _ordered(placed)
+    by_vary: dict[tuple[tuple[str, str], ...], list[Placed]] = {}
+    for tile in ordered:
+        by_vary.setdefault(tile.view.vary, []).append(tile)
+    if len(ordered) >= _TILES_PER_RUN * len(by_vary):
+        runs = tuple(_run(vary, tiles) for vary, tiles in by_vary.items())
+    else:  # mostly single tiles: a caption and a row for each would be more gaps than pictures
+        runs = (_run((), ordered),)
+    return Group(prompt, len(ordered), runs, _side_by_side([run.extent for run in runs]))
+
+
+def _ordered(placed: list[Placed]) -> list[Placed]:
+    """Return tiles by vary values, shape, variant and resolution, each in order of first appearance."""
+    views = [tile.view for tile in placed]
+    vary = _places(view.vary for view in views)
+    ratio = _places(view.aspect_ratio for view in views)
+    resolution = _places(view.resolution for view in views)
+    return sorted(
+        placed,
+        key=lambda tile: (
+            vary[tile.view.vary],
+            ratio[tile.view.aspect_ratio],
+            tile.view.variant,
+            resolution[tile.view.resolution],
+        ),
+    )
+
+
+def _places(values: Iterable[_Value]) -> dict[_Value, int]:
+    """Return the place of each distinct value among them, in order of first appearance."""
+    return {value: place for place, value in enumerate(dict.fromkeys(values))}
+
+
+def _run(vary: tuple[tuple[str, str], ...], tiles: list[Placed]) -> Run:
+    hundredths = sum(math.ceil(100 * tile.box[0] / tile.box[1]) for tile in tiles)
+    return Run(
+        vary=vary,
+        chunks=tuple(tuple(tiles[at : at + CHUNK]) for at in range(0, len(tiles), CHUNK)),
+        extent=Extent(hundredths, len(tiles) - 1, 0, max(1, math.ceil(hundredths / 100 / _ROW_RATIO))),
+    )
+
+
+def _side_by_side(parts: Sequence[Extent]) -> Extent:
+    """Return the extent of parts that stand beside each other when there is room, and else below."""
+    hundredths = sum(part.hundredths for part in parts)
+    return Extent(
+        hundredths=hundredths,
+        gaps=sum(part.gaps for part in parts),
+        breaks=sum(part.breaks for part in parts) + len(parts) - 1,
+        rows=1 if hundredths <= 100 * _ROW_RATIO else sum(part.rows for part in parts),
     )

@@ -14,20 +14,24 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from pipeline.report import layout
-from pipeline.report.view import CellView, SheetView, TileView
+from pipeline.report.view import CellView, SheetView, State, TileView
 
-STATES = ("done", "failed", "uncertain", "stopped", "missing")
+STATES: tuple[State, ...] = ("done", "failed", "uncertain", "stopped", "missing")
 """Every state, in the order in which the sheet lists them."""
+
+VARY = "vary."
+"""What the name of a vary axis starts with where it stands among the other dimensions of the filter."""
 
 PROOFS = "Proofs: made offline by the local provider, not by the model."
 
@@ -35,17 +39,35 @@ _IMAGE = re.compile(r"data:image/(?:jpeg|png|webp|gif|avif);base64,[A-Za-z0-9+/=
 _ALT_CHARACTERS = 160
 
 
+class Facet(NamedTuple):
+    """One dimension of the filter: its key in the address, its name, and its values with counts."""
+
+    key: str
+    name: str
+    values: tuple[tuple[str, int], ...]
+
+
+class Total(NamedTuple):
+    """One figure of the header; ``tone`` is the state that colours it."""
+
+    name: str
+    value: str
+    tone: str = ""
+
+
 def render(sheet: SheetView) -> str:
     """Return the contact sheet of ``sheet`` as one HTML document (pure: same values, same text)."""
     script = _asset("sheet.js")
     products = layout.products(sheet.tiles)
     style = _asset("sheet.css") + layout.style_rules(products)
+    states = Counter(cell.state for tile in sheet.tiles for cell in tile.cells)
     made = [tile for tile in sheet.tiles if tile.state == "done"]
     page = _template().render(
         sheet=sheet,
         products=products,
         facets=_facets(sheet.tiles),
-        bar=_bar(sheet.tiles),
+        totals=_totals(sheet, states),
+        bar=_bar(states),
         notice=PROOFS if made and all(tile.proof for tile in made) else "",
         script=Markup(script),  # noqa: S704 - ours, shipped with the package
         style=Markup(style),  # noqa: S704 - ours, and numbers
@@ -80,7 +102,6 @@ def _template() -> Template:
         link=link,
         alt=_alt,
         caption=_caption,
-        money=_money,
         when=_when,
         size=_size,
         original=_original,
@@ -130,12 +151,13 @@ def _tile_data(tile: TileView, text: int) -> dict[str, object]:
     return {
         "label": tile.label,
         "product": tile.product_name or tile.product,
-        "tags": [tile.product, tile.product_set, *tile.tags],
-        "prompt": tile.prompt,
-        "ratio": tile.aspect_ratio,
+        "words": [tile.product, tile.product_set, f"v{tile.variant}"],
+        "facets": {name: list(values) for name, values in _dimensions(tile).items()},
         "state": tile.state,
+        "prompt": tile.prompt,
         "reason": tile.reason,
         "text": text,
+        "key": tile.key,
         "slots": list(tile.references),
         "box": list(layout.box(tile)),
         "original": link(shown.path) if shown else None,
@@ -165,28 +187,64 @@ def _facts(tile: TileView) -> list[tuple[str, str]]:
         ("Tags", ", ".join(tile.tags)),
         ("Model", tile.model),
         ("Provider", (tile.provider or "") + (" (proof)" if tile.proof else "")),
-        ("Cost", "" if tile.cost_usd is None else _money(tile.cost_usd)),
+        ("Cost", "" if tile.cost_usd is None or tile.proof else _money(tile.cost_usd)),
         ("Time", "" if tile.seconds is None else f"{tile.seconds:.1f} s"),
         ("Made", _when(tile.made_at) if tile.made_at else ""),
         ("Key", tile.key),
     ]
 
 
-def _facets(tiles: Sequence[TileView]) -> list[tuple[str, list[tuple[str, int]]]]:
-    """Return the values worth filtering by, with counts; a facet with one value only divides nothing."""
-    states: Counter[str] = Counter(tile.state for tile in tiles)
-    facets: list[tuple[str, Iterable[tuple[str, int]]]] = [
-        ("state", ((state, states[state]) for state in STATES if state in states)),
-        ("prompt", Counter(tile.prompt for tile in tiles).items()),
-        ("ratio", Counter(tile.aspect_ratio for tile in tiles).items()),
+def _dimensions(tile: TileView) -> dict[str, tuple[str, ...]]:
+    """Return a tile's values in every dimension that the sheet can be filtered by, in the order of the chips.
+
+    A vary axis may have any name, also one of the others', so it is told apart by a prefix.
+    """
+    return {
+        "state": (tile.state,),
+        "prompt": (tile.prompt,),
+        **{f"{VARY}{name}": (value,) for name, value in tile.vary},
+        "ratio": (tile.aspect_ratio,),
+        "resolution": (tile.resolution,),
+        "tag": tile.tags,
+    }
+
+
+def _facets(tiles: Sequence[TileView]) -> list[Facet]:
+    """Return the dimensions worth filtering by; one whose only value every tile has divides nothing."""
+    counts: dict[str, Counter[str]] = {name: Counter() for name in ("state", "prompt")}
+    for tile in tiles:
+        for name, values in _dimensions(tile).items():
+            counts.setdefault(name, Counter()).update(dict.fromkeys(values, 1))
+    vary = [name for name in counts if name.startswith(VARY)]
+    counts["state"] = Counter({state: counts["state"][state] for state in STATES if counts["state"][state]})
+    return [
+        Facet(key, key.removeprefix(VARY), tuple(counts[key].items()))
+        for key in ("state", "prompt", *vary, "ratio", "resolution", "tag")
+        if key in counts and (len(counts[key]) > 1 or 0 < counts[key].total() < len(tiles))
     ]
-    return [(name, found) for name, values in facets if len(found := list(values)) > 1]
 
 
-def _bar(tiles: Sequence[TileView]) -> list[tuple[str, float, float]]:
+def _totals(sheet: SheetView, states: Counter[State]) -> list[Total]:
+    """Return the figures of the header; what is rare only when there is any, money only when it means anything."""
+    totals = [
+        Total("pictures", f"{sheet.pictures:,}"),
+        Total("cells", f"{states.total():,}"),
+        Total("done", f"{states['done']:,}"),
+        *(
+            Total(state, f"{states[state]:,}", state if states[state] else "")
+            for state in STATES[1:]
+            if states[state] or state in ("failed", "missing")
+        ),
+    ]
+    if sheet.tiles and all(tile.proof for tile in sheet.tiles) and not sheet.spent_usd:
+        return totals
+    return [*totals, Total("spent", _money(sheet.spent_usd)), Total("saved", _money(sheet.saved_usd))]
+
+
+def _bar(counts: Counter[State]) -> list[tuple[State, float, float]]:
     """Return (state, start, length) in per mille of all cells, or nothing when everything is done."""
-    counts: Counter[str] = Counter(cell.state for tile in tiles for cell in tile.cells)
-    total, start, parts = counts.total(), 0.0, []
+    total, start = counts.total(), 0.0
+    parts: list[tuple[State, float, float]] = []
     for state in STATES:
         if counts[state]:
             length = 1000 * counts[state] / total
@@ -213,7 +271,7 @@ def _alt(tile: TileView) -> str:
 def _caption(tile: TileView) -> list[str]:
     """Return what tells a tile from its neighbours, whose product and prompt stand above them all."""
     take = [f"take {tile.take}"] if tile.take > 1 else []
-    return [tile.aspect_ratio, tile.resolution, f"v{tile.variant}", *take]
+    return [tile.resolution, tile.aspect_ratio, f"v{tile.variant}", *take]
 
 
 def _money(usd: float) -> str:

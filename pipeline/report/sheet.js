@@ -9,9 +9,13 @@
    * @typedef {{label: string, format: string, href: ?string, size: string, state: string}} File
    * @typedef {{take: number, href: ?string, when: string}} Earlier
    * @typedef {{name: string, source: string, digest: string, role: ?string, thumb: ?string}} Reference
-   * @typedef {{label: string, product: string, tags: string[], prompt: string, ratio: string, state: string,
-   *   reason: string, text: number, slots: number[], box: number[], original: ?string, facts: string[][],
-   *   files: File[], earlier: Earlier[]}} Tile
+   * @typedef {{label: string, product: string, words: string[], facets: Object<string, string[]>, state: string,
+   *   prompt: string, reason: string, text: number, slots: number[], box: number[], original: ?string,
+   *   facts: string[][], key: string, files: File[], earlier: Earlier[]}} Tile
+   * @typedef {{element: any, tiles: number[]}} Row
+   * @typedef {{element: any, rows: Row[]}} Run
+   * @typedef {{element: any, count: any, box: any, runs: Run[]}} Group
+   * @typedef {{element: any, groups: Group[]}} Section
    */
 
   /** @param {string} id @returns {any} the element of that id */
@@ -21,10 +25,10 @@
   const data = JSON.parse($("data").textContent);
   const elements = [...document.querySelectorAll(".tile")].sort((a, b) => indexOf(a) - indexOf(b));
   const sections = [...document.querySelectorAll(".product")].map(readSection);
-  const FACETS = ["state", "prompt", "ratio"];
+  const chips = [...document.querySelectorAll(".chip")];
 
   /** Tile numbers in reading order, and those of them that pass the filter. */
-  const order = sections.flatMap((section) => section.groups.flatMap((group) => group.tiles));
+  const order = sections.flatMap((section) => section.groups.flatMap(tilesOf));
   let visible = order;
 
   /** @param {any} element @returns {number} the number of the tile an element stands for */
@@ -32,14 +36,23 @@
     return Number(element.dataset.index);
   }
 
-  /** @param {Element} element @returns {{element: any, groups: {element: any, count: any, tiles: number[]}[]}} */
+  /** @param {Element} element @returns {Section} */
   function readSection(element) {
-    const groups = [...element.querySelectorAll(".group")].map((group) => ({
-      element: group,
-      count: group.querySelector("h3 small"),
-      tiles: [...group.querySelectorAll(".tile")].map(indexOf),
+    return { element, groups: [...element.querySelectorAll(".group")].map(readGroup) };
+  }
+
+  /** @param {Element} element @returns {Group} */
+  function readGroup(element) {
+    const runs = [...element.querySelectorAll(".run")].map((run) => ({
+      element: run,
+      rows: [...run.querySelectorAll(".row")].map((row) => ({ element: row, tiles: [...row.children].map(indexOf) })),
     }));
-    return { element, groups };
+    return { element, count: element.querySelector("h3 small"), box: element.querySelector(".runs"), runs };
+  }
+
+  /** @param {Group} group @returns {number[]} its tiles in reading order */
+  function tilesOf(group) {
+    return group.runs.flatMap((run) => run.rows.flatMap((row) => row.tiles));
   }
 
   /**
@@ -82,30 +95,36 @@
 
   /** @returns {string[]} */
   function makeHaystack() {
-    return data.tiles.map((tile) =>
-      [tile.label, tile.product, ...tile.tags, tile.prompt, data.texts[tile.text]].join("\n").toLowerCase());
+    return data.tiles.map((tile) => [
+      tile.label, tile.product, ...tile.words, ...Object.values(tile.facets).flat(),
+      ...tile.files.map((file) => file.format), data.texts[tile.text],
+    ].join("\n").toLowerCase());
   }
 
   /** @returns {{words: string[], facets: Map<string, Set<string>>}} the filter as it stands in the tools */
   function readFilter() {
-    const facets = new Map(FACETS.map((facet) => [facet, new Set()]));
-    for (const chip of document.querySelectorAll('.chip[aria-pressed="true"]')) {
-      facets.get(chip.dataset.facet)?.add(chip.dataset.value);
+    const facets = new Map();
+    for (const chip of chips) {
+      if (chip.getAttribute("aria-pressed") !== "true") continue;
+      if (!facets.has(chip.dataset.facet)) facets.set(chip.dataset.facet, new Set());
+      facets.get(chip.dataset.facet).add(chip.dataset.value);
     }
     return { words: $("query").value.toLowerCase().split(/\s+/).filter(Boolean), facets };
   }
 
   /** @param {number} index @param {ReturnType<typeof readFilter>} filter @returns {boolean} */
   function passes(index, filter) {
-    const tile = data.tiles[index];
-    return FACETS.every((facet) => !filter.facets.get(facet).size || filter.facets.get(facet).has(tile[facet])) &&
-      filter.words.every((word) => haystack[index].includes(word));
+    const facets = data.tiles[index].facets;
+    for (const [facet, wanted] of filter.facets) {
+      if (!facets[facet]?.some((value) => wanted.has(value))) return false;
+    }
+    return filter.words.every((word) => haystack[index].includes(word));
   }
 
   /** Show what passes the filter, hide empty sections, count, and keep the filter in the address. */
   function applyFilter() {
     const filter = readFilter();
-    const active = filter.words.length > 0 || [...filter.facets.values()].some((values) => values.size);
+    const active = filter.words.length > 0 || filter.facets.size > 0;
     if (filter.words.length && !haystack.length) haystack = makeHaystack();
     const before = visible;
     visible = active ? order.filter((index) => passes(index, filter)) : order;
@@ -113,29 +132,65 @@
     if (visible !== before) for (const section of sections) fitSection(section, shown);
     $("clear").hidden = !active;
     $("empty").hidden = visible.length > 0;
-    $("count").value = active
-      ? `${visible.length.toLocaleString("en")} of ${order.length.toLocaleString("en")}`
-      : `${order.length.toLocaleString("en")} ${order.length === 1 ? "picture" : "pictures"}`;
+    $("count").value = countText(active);
     writeAddress(filter);
   }
 
-  /** Hide what is not in `shown` and make a section as wide as what is left. */
+  /** @param {boolean} active whether anything is filtered @returns {string} how many pictures are shown */
+  function countText(active) {
+    const [some, all] = [visible, order].map((tiles) => new Set(tiles.map((index) => data.tiles[index].key)).size);
+    const pictures = `${all.toLocaleString("en")} ${all === 1 ? "picture" : "pictures"}`;
+    return active ? `${some.toLocaleString("en")} of ${pictures}` : pictures;
+  }
+
+  // ---- Layout: how wide a section is and how high its rows are ----
+
+  /** @typedef {{width: number, gaps: number, parts: number}} Extent ratios added up, gaps, parts side by side */
+
+  /** Hide what is not in `shown` and make a section as wide as what is left. @param {Section} section */
   function fitSection(section, shown) {
-    let total = 0, gaps = 0, breaks = -1;
+    const extent = { width: 0, gaps: 0, parts: 0 };
     for (const group of section.groups) {
-      const left = group.tiles.filter((index) => shown.has(index));
-      for (const index of group.tiles) elements[index].hidden = !shown.has(index);
-      group.element.hidden = !left.length;
-      group.count.textContent = String(left.length);
-      if (!left.length) continue;
-      const width = left.reduce((sum, index) => sum + ratioOf(data.tiles[index].box), 0);
-      setExtent(group.element, width, left.length - 1, 0);
-      total += width;
-      gaps += left.length - 1;
-      breaks += 1;
+      const left = fitGroup(group, shown);
+      setExtent(group.element, left);
+      group.count.textContent = String(left.width ? left.gaps + left.parts : 0);
+      add(extent, left);
     }
-    section.element.hidden = breaks < 0;
-    setExtent(section.element, total, gaps, Math.max(0, breaks));
+    setExtent(section.element, extent);
+  }
+
+  /** @param {Group} group @param {Set<number>} shown @returns {Extent} */
+  function fitGroup(group, shown) {
+    const extent = { width: 0, gaps: 0, parts: 0 };
+    for (const run of group.runs) {
+      const left = { width: 0, gaps: -1, parts: 1 };
+      for (const row of run.rows) fitRow(row, shown, left);
+      setExtent(run.element, left);
+      if (left.width) add(extent, left);
+    }
+    setHeight(group);
+    return extent;
+  }
+
+  /** @param {Row} row @param {Set<number>} shown @param {Extent} extent to add the tiles to that are left */
+  function fitRow(row, shown, extent) {
+    let any = false;
+    for (const index of row.tiles) {
+      const on = shown.has(index);
+      elements[index].hidden = !on;
+      if (!on) continue;
+      any = true;
+      extent.width += ratioOf(data.tiles[index].box);
+      extent.gaps += 1;
+    }
+    row.element.hidden = !any;
+  }
+
+  /** @param {Extent} sum @param {Extent} part */
+  function add(sum, part) {
+    sum.width += part.width;
+    sum.gaps += part.gaps;
+    sum.parts += part.parts;
   }
 
   /** @param {number[]} box @returns {number} width ÷ height, rounded up to a hundredth as in the style sheet */
@@ -143,12 +198,116 @@
     return Math.ceil(100 * width / height) / 100;
   }
 
-  /** Give a section the measures that the style sheet turns into its width. */
-  function setExtent(element, width, gaps, breaks) {
+  /** Give an element the measures that the style sheet turns into its width. @param {Extent} extent */
+  function setExtent(element, { width, gaps, parts }) {
+    element.hidden = !width;
     element.style.setProperty("--w", width.toFixed(2));
     element.style.setProperty("--g", String(gaps));
-    element.style.setProperty("--b", String(breaks));
+    element.style.setProperty("--b", String(parts - 1));
   }
+
+  /** The window's measures, in CSS pixels, and the row heights found for them so far. */
+  const frame = { room: 0, high: 0, gap: 0, gulf: 0, most: 1, found: /** @type {Map<string, number>} */ (new Map()) };
+
+  /** Measure the window, and when it has changed fit the rows of every group to it. */
+  function fitRows() {
+    const main = document.querySelector("main");
+    const [inside, root] = [getComputedStyle(main), getComputedStyle(document.documentElement)];
+    const [high, gap, gulf, most] = ["--h", "--gap", "--break", "--most"].map((name) =>
+      parseFloat(root.getPropertyValue(name)));
+    const room = main.clientWidth - parseFloat(inside.paddingLeft) - parseFloat(inside.paddingRight);
+    if (room === frame.room && high === frame.high) return;
+    Object.assign(frame, { room, high, gap, gulf, most, found: new Map() });
+    for (const section of sections) section.groups.forEach(setHeight);
+  }
+
+  /** Give a group the height of row, near the usual one, that leaves no lone last picture. @param {Group} group */
+  function setHeight(group) {
+    const blocks = group.runs.flatMap((run) => run.rows)
+      .map((row) => row.tiles.filter((index) => !elements[index].hidden).map((index) => ratioOf(data.tiles[index].box)))
+      .filter((block) => block.length);
+    const key = blocks.join("|");
+    if (!frame.found.has(key)) frame.found.set(key, bestHeight(blocks));
+    const high = frame.found.get(key);
+    if (high === frame.high) group.box.style.removeProperty("--h");
+    else group.box.style.setProperty("--h", high.toFixed(1) + "px");
+  }
+
+  /** @param {number[][]} blocks the ratios of pictures that wrap together @returns {number} the best height of row */
+  function bestHeight(blocks) {
+    let [best, least] = [frame.high, cost(blocks, frame.high)];
+    const offer = (/** @type {number} */ high) => {
+      const paid = cost(blocks, high);
+      if (paid < least) [best, least] = [high, paid];
+    };
+    for (let percent = 112; percent >= 72 && least; percent -= 1) offer(frame.high * percent / 100);
+    const stretched = rowsAt(blocks, best).map((row) => row.high).filter((high) => high > best);
+    if (stretched.length) offer(Math.min(...stretched) - 0.2);
+    return best;
+  }
+
+  /**
+   * @param {number[][]} blocks
+   * @param {number} high
+   * @returns {number} how far rows of that height are from even: lone and ragged ends, heights that differ from each
+   *   other and from the usual one; 0 for a single row as high as wanted
+   */
+  function cost(blocks, high) {
+    const rows = rowsAt(blocks, high);
+    if (rows.length === 1 && high === frame.high) return 0;
+    const heights = rows.map((row) => row.high);
+    const lone = rows.filter((row) => row.count === 1 && row.used < 0.6 * frame.room).length;
+    const bare = rows.reduce((sum, row) => sum + 1 - row.used / frame.room, 0) / rows.length;
+    const off = heights.reduce((sum, each) => sum + Math.abs(Math.log(each / frame.high)), 0) / rows.length;
+    return (rows.length > 1 ? lone : 0) + Math.log(Math.max(...heights) / Math.min(...heights)) + off / 2 + bare / 2;
+  }
+
+  /**
+   * Wrap as the style sheet does: narrow blocks side by side, wide ones over rows that are stretched but the last.
+   * @param {number[][]} blocks
+   * @param {number} high
+   * @returns {{used: number, count: number, high: number}[]} every row's width, number of pictures and height
+   */
+  function rowsAt(blocks, high) {
+    const rows = [];
+    let open = null;
+    for (const block of blocks) {
+      const wide = widthOf(block, high) + 2;
+      if (wide > frame.room) {
+        rows.push(...wrap(block, high));
+        open = null;
+      } else if (open && open.used + frame.gulf + wide <= frame.room) {
+        open.used += frame.gulf + wide;
+        open.count += block.length;
+      } else {
+        open = { used: wide, count: block.length, high };
+        rows.push(open);
+      }
+    }
+    return rows;
+  }
+
+  /** @param {number[]} block @param {number} high @returns {ReturnType<typeof rowsAt>} */
+  function wrap(block, high) {
+    const lines = [[]];
+    for (const ratio of block) {
+      const line = lines[lines.length - 1];
+      if (line.length && widthOf([...line, ratio], high) > frame.room) lines.push([ratio]);
+      else line.push(ratio);
+    }
+    return lines.map((line, at) => {
+      const full = (frame.room - (line.length - 1) * frame.gap) / line.reduce((sum, ratio) => sum + ratio, 0);
+      const grown = Math.min(full, at < lines.length - 1 ? high * frame.most : high);
+      return { used: widthOf(line, grown), count: line.length, high: grown };
+    });
+  }
+
+  /** @param {number[]} ratios @param {number} high @returns {number} the width of a row */
+  function widthOf(ratios, high) {
+    return ratios.reduce((sum, ratio) => sum + ratio * high, 0) + (ratios.length - 1) * frame.gap;
+  }
+
+  // ---- Tools ----
 
   /** @param {ReturnType<typeof readFilter>} filter */
   function writeAddress(filter) {
@@ -157,14 +316,15 @@
     if (query) parts.set("q", query);
     for (const [facet, values] of filter.facets) for (const value of values) parts.append(facet, value);
     const hash = parts.toString();
-    if (hash !== location.hash.slice(1)) history.replaceState(null, "", hash ? "#" + hash : location.pathname + location.search);
+    if (hash === location.hash.slice(1)) return;
+    history.replaceState(null, "", hash ? "#" + hash : location.pathname + location.search);
   }
 
   /** Set the tools from the address. */
   function readAddress() {
     const parts = new URLSearchParams(location.hash.slice(1));
     $("query").value = parts.get("q") ?? "";
-    for (const chip of document.querySelectorAll(".chip")) {
+    for (const chip of chips) {
       press(chip, parts.getAll(chip.dataset.facet).includes(chip.dataset.value));
     }
   }
@@ -177,7 +337,7 @@
   /** Show everything again. */
   function clearFilter() {
     $("query").value = "";
-    for (const chip of document.querySelectorAll(".chip")) press(chip, false);
+    for (const chip of chips) press(chip, false);
     applyFilter();
   }
 
@@ -210,9 +370,14 @@
     addEventListener("keydown", onKey);
     addEventListener("hashchange", () => { readAddress(); applyFilter(); });
     $("zoom").value = parseInt(getComputedStyle(document.documentElement).getPropertyValue("--h"), 10);
-    $("zoom").addEventListener("input", () => document.documentElement.style.setProperty("--h", $("zoom").value + "px"));
+    $("zoom").addEventListener("input", () => {
+      document.documentElement.style.setProperty("--h", $("zoom").value + "px");
+      fitRows();
+    });
+    fitRows();
     readAddress();
     applyFilter();
+    new ResizeObserver(fitRows).observe(document.querySelector("main"));
   }
 
   // ---- Lightbox ----

@@ -1,6 +1,6 @@
 """Contact sheets that never were: values for ``SheetView`` with pictures made by Pillow, to test and look at.
 
-``python tests/browser/fake_sheet.py FOLDER [--products N]`` writes one to look at in a browser.
+``PYTHONPATH=. python tests/browser/fake_sheet.py FOLDER [--products N]`` writes one to look at in a browser.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import base64
 import colorsys
+import hashlib
 import io
 import random
 from dataclasses import replace
@@ -41,7 +42,7 @@ HOSTILE_LINKS = ("javascript:window.pwned=1", "//evil.example/x.png", "C:\\x.png
 @cache
 def picture(width: int, height: int, seed: int) -> Image.Image:
     """Return a soft still life: a table, light from one side, a vessel."""
-    dice = random.Random(seed)  # noqa: S311 - pictures, not secrets
+    dice = random.Random(seed)
     hue = dice.random()
     small = Image.new("RGB", (width // 4, height // 4))
     draw = ImageDraw.Draw(small)
@@ -127,11 +128,11 @@ def tile(number: int, product: int, prompt: str, ratio: str, state: State = "don
         cells=cells,
         text=text,
         references=(0, 1, 2),
-        key=f"{number:064x}",
+        key=hashlib.sha256(label.encode()).hexdigest(),
         model="kling-image-o1",
         provider=None if not made else "local" if proof else "runware",
         proof=proof,
-        cost_usd=0.028 if made else None,
+        cost_usd=(0.0 if proof else 0.028) if made else None,
         seconds=12.34 if made else None,
         made_at="2026-11-20T22:10:03+00:00" if made else None,
         earlier=(TakeView(1, f"out/.takes/{label}.png", "2026-11-19T22:00:00+00:00"),) if number == 2 else (),
@@ -152,8 +153,8 @@ def sheet(tiles: tuple[TileView, ...], campaign: str = "Autumn tableware") -> Sh
         done=states.count("done"),
         failed=states.count("failed"),
         missing=states.count("missing"),
-        spent_usd=0.028 * len(tiles),
-        saved_usd=0.84,
+        spent_usd=sum(each.cost_usd or 0 for each in tiles),
+        saved_usd=0.0 if all(each.proof for each in tiles) else 0.84,
         references=references(),
         tiles=tiles,
     )
@@ -168,6 +169,31 @@ def campaign(products: int = 4, troubled: bool = True, proof: bool = False) -> S
             for number, ratio in enumerate(ratios, 1):
                 trouble = troubled and product % 4 == 1 and prompt == "table"
                 tiles.append(tile(number, product, prompt, ratio, states[number - 1] if trouble else "done", proof))
+    return sheet(tuple(tiles))
+
+
+def matrix(scenes: tuple[str, ...] = SCENES[:2], variants: int = 2) -> SheetView:
+    """Return a sheet of one product whose one prompt has a whole matrix: scene, resolution, ratio, variant."""
+    tiles = []
+    for scene in scenes:
+        for resolution in ("1K", "2K"):
+            for ratio in ("1:1", "16:9", "9:16"):
+                for variant in range(1, variants + 1):
+                    label = (
+                        f"product-000/table/{scene.replace(' ', '-')}_{ratio.replace(':', 'x')}_{resolution}_v{variant}"
+                    )
+                    each = tile(variant, 0, "table", ratio)
+                    tiles.append(
+                        replace(
+                            each,
+                            label=label,
+                            vary=(("scene", scene),),
+                            resolution=resolution,
+                            key=hashlib.sha256(label.encode()).hexdigest(),
+                            text=f"A mug on a {scene}.",
+                            cells=(replace(each.cells[0], label=f"{label}.png"),),
+                        )
+                    )
     return sheet(tuple(tiles))
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fake_sheet
 import pytest
+from browser import fake_sheet
 
 from pipeline.report.render import PROOFS, render
 
@@ -26,6 +26,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a sheet of two products, all states, and the originals beside it."""
     folder = tmp_path_factory.mktemp("sheet")
     fake_sheet.write(folder, fake_sheet.campaign(2))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a sheet of one product in two scenes, two resolutions, three ratios, two variants."""
+    folder = tmp_path_factory.mktemp("whole")
+    fake_sheet.write(folder, fake_sheet.matrix(), files=False)
     return folder
 
 
@@ -51,7 +59,7 @@ def test_shows_every_picture_uncropped_in_rows_of_one_height(watch: Watch, folde
         .first.locator(".picture")
         .evaluate_all("all => all.map(e => e.getBoundingClientRect()).map(b => [b.top, b.height, b.width / b.height])")
     )
-    wanted = [width / height for width, height in list(fake_sheet.RATIOS.values())[:4]]
+    wanted = [width / height for width, height in (fake_sheet.RATIOS[r] for r in ("1:1", "4:5", "16:9", "9:16"))]
     assert [ratio for *_, ratio in boxes] == pytest.approx(wanted, rel=0.02)
     rows: dict[int, list[float]] = {}
     for top, height, _ in boxes:
@@ -91,7 +99,7 @@ def test_filters_by_text_and_chips(watch: Watch, folder: Path) -> None:
     expect(page.locator("#query")).to_be_focused()
     page.keyboard.type("BLUE mug banner")
     expect(tiles).to_have_count(2)
-    expect(page.locator("#count")).to_have_text("2 of 12")
+    expect(page.locator("#count")).to_have_text("2 of 12 pictures")
     expect(page.locator(".group:visible")).to_have_count(1)
     expect(page.locator(".product:visible")).to_have_count(1)
     page.locator('.chip[data-value="21:9"]').click()
@@ -109,6 +117,111 @@ def test_searches_prompt_text_and_tags(watch: Watch, folder: Path) -> None:
     for words, count in (("hero", 6), ("crumb @image2", 12), ("hero stoneware", 0)):
         page.locator("#query").fill(words)
         expect(page.locator(".tile:visible")).to_have_count(count)
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        ("9:16", 8),
+        ("2k", 12),
+        ("2K 9:16", 4),
+        ("v2", 12),
+        ("Picnic v1", 6),
+        ("hero 1k picnic 16:9 v1", 1),
+        ("PNG", 24),
+        ("webp", 0),
+        ("21:9", 0),
+    ],
+)
+def test_searches_what_a_tile_shows(watch: Watch, whole: Path, words: str, count: int) -> None:
+    """The filter finds ratio, resolution, vary values, tags, variant and format as they are written on the sheet."""
+    page = watch().open(whole / "report.html")
+    page.locator("#query").fill(words)
+    expect(page.locator(".tile:visible")).to_have_count(count)
+    expect(page.locator("#count")).to_have_text(f"{count} of 24 pictures")
+
+
+def test_chips_add_up_inside_a_dimension_and_narrow_across(watch: Watch, tmp_path: Path) -> None:
+    """Two scenes show both; a scene, a resolution and a tag show what has all three, and the address keeps it."""
+    sheet = fake_sheet.matrix(scenes=fake_sheet.SCENES, variants=1)
+    tiles = tuple(replace(tile, tags=("hero", "new")[: 1 + number % 2]) for number, tile in enumerate(sheet.tiles))
+    path = fake_sheet.write(tmp_path, fake_sheet.sheet(tiles), files=False)
+    page = watch().open(path)
+    names = page.locator(".facet").evaluate_all("all => all.map(e => e.querySelector('.of').textContent)")
+    assert names == ["scene", "ratio", "resolution", "tag"]
+    scenes = page.get_by_role("group", name="scene")
+    scenes.get_by_role("button", name="breakfast table").click()
+    expect(page.locator(".tile:visible")).to_have_count(6)
+    scenes.get_by_role("button", name="picnic blanket").click()
+    expect(page.locator(".tile:visible")).to_have_count(12)
+    expect(page.locator(".run:visible h4")).to_have_text(["breakfast table", "picnic blanket"])
+    page.get_by_role("group", name="resolution").get_by_role("button", name="2K").click()
+    expect(page.locator(".tile:visible")).to_have_count(6)
+    page.get_by_role("group", name="tag").get_by_role("button", name="new").click()
+    expect(page.locator(".tile:visible")).to_have_count(4)
+    fragment = page.evaluate("location.hash")
+    again = watch().open(path, fragment)
+    expect(again.locator(".tile:visible")).to_have_count(4)
+    expect(again.locator('.chip[aria-pressed="true"]')).to_have_count(4)
+
+
+_ROWS = """
+all => [...all.reduce((rows, e) => {
+  const b = e.getBoundingClientRect();
+  const run = e.closest(".run"), at = Math.round(b.top);
+  const key = [...document.querySelectorAll(".run")].indexOf(run) + "/" + at;
+  return rows.set(key, [...(rows.get(key) ?? []), [b.width, b.height]]);
+}, new Map()).values()]
+"""
+
+
+@pytest.mark.parametrize("width", [1024, 1280, 1440, 1920, 2560])
+@pytest.mark.parametrize("variants", [1, 2, 3])
+def test_no_picture_stands_alone_on_a_last_row(watch: Watch, tmp_path: Path, width: int, variants: int) -> None:
+    """Rows are a little lower where that spares a lone last picture, and alike in height, also after a resize."""
+    path = fake_sheet.write(tmp_path, fake_sheet.matrix(variants=variants), files=False)
+    watched = watch(viewport={"width": 800, "height": 900})
+    page = watched.open(path)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    rows = page.locator(".picture").evaluate_all(_ROWS)
+    assert [len(row) for row in rows if len(row) < 2] == []
+    heights = [height for row in rows for _, height in row]
+    assert max(heights) / min(heights) < 1.35
+    assert watched.errors == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_headings_are_never_cut_without_an_ellipsis(watch: Watch, tmp_path: Path, width: int) -> None:
+    """In the section of a single narrow picture the set and id stand whole under the name."""
+    tiles = [fake_sheet.tile(1, number, "table", "9:16") for number in range(4)]
+    tiles.append(replace(tiles[0], label="long", product="x" * 60, product_name="An amber bottle of body oil " * 9))
+    path = fake_sheet.write(tmp_path, fake_sheet.sheet(tuple(tiles)), files=False)
+    page = watch(viewport={"width": width, "height": 900}).open(path)
+    facts = page.locator(".product > h2 .facts")
+    assert facts.evaluate_all("all => all.map(e => e.scrollWidth <= e.clientWidth)") == [True] * 4 + [False]
+    parts = page.locator(".product > h2 :is(.name, .facts), .group > h3 span")
+    assert parts.evaluate_all(
+        "all => all.filter(e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight + 3)"
+        ".map(e => getComputedStyle(e)).filter(s => s.textOverflow !== 'ellipsis' || s.whiteSpace !== 'nowrap').length"
+    ) == 0  # fmt: skip
+
+
+def test_proofs_show_no_money(watch: Watch, tmp_path: Path) -> None:
+    """A sheet of proofs says neither what was spent nor what was saved; one of bought pictures says both."""
+    page = watch().open(fake_sheet.write(tmp_path, fake_sheet.campaign(1, proof=True), files=False))
+    expect(page.locator(".totals dt")).to_have_text(["pictures", "cells", "done", "failed", "missing"])
+    page.locator(".picture").first.click()
+    expect(page.locator("#box-facts")).to_contain_text("local (proof)")
+    expect(page.locator("#box-facts")).not_to_contain_text("$")
+
+
+def test_header_counts_uncertain_and_stopped(watch: Watch, folder: Path) -> None:
+    """What may have been paid and what the budget stopped is counted in the header, in its own colour."""
+    page = watch().open(folder / "report.html")
+    names = ["pictures", "cells", "done", "failed", "uncertain", "stopped", "missing", "spent", "saved"]
+    expect(page.locator(".totals dt")).to_have_text(names)
+    expect(page.locator('.totals [data-state="uncertain"] dd')).to_have_text("3")
 
 
 def test_chips_of_one_facet_add_up(watch: Watch, folder: Path) -> None:
@@ -174,7 +287,7 @@ def test_lightbox_loads_the_original(watch: Watch, folder: Path) -> None:
     """The large picture is the file beside the sheet, in its full size, and nothing else is fetched."""
     watched = watch()
     page = watched.open(folder / "report.html")
-    page.locator(".picture").nth(1).click()
+    page.locator("#t1 .picture").click()
     expect(page.locator("#box-picture")).to_have_attribute("data-shows", "original")
     assert page.locator("#box-picture").evaluate("e => e.decode().then(() => e.naturalWidth)") == 1360
     expect(page.locator("#box-note")).to_be_hidden()
@@ -186,7 +299,7 @@ def test_lightbox_shows_what_made_the_picture(watch: Watch, folder: Path) -> Non
     """The panel has the prompt with its slots marked, references, parameters, files and earlier takes."""
     page = watch().open(folder / "report.html")
     tile = fake_sheet.campaign(2).tiles[1]
-    page.locator(".picture").nth(1).click()
+    page.locator("#t1 .picture").click()
     assert page.locator("#box-text").text_content() == tile.text
     slots = page.locator("#box-text mark")
     assert slots.all_text_contents()[:3] == ["@Image1", "@Image2", "@Image3"]
@@ -196,7 +309,7 @@ def test_lightbox_shows_what_made_the_picture(watch: Watch, folder: Path) -> Non
     expect(page.locator("#box-references li").nth(1)).to_contain_text("style")
     facts = page.locator("#box-facts")
     for fact in (
-        "1360 × 768",  # noqa: RUF001 - the sign between two lengths
+        "1360 × 768",
         "v2",
         "kling-image-o1",
         "runware",
@@ -383,7 +496,15 @@ def test_prints_without_its_tools(watch: Watch, folder: Path) -> None:
     page.emulate_media(media="print")
     expect(page.locator("#tools")).to_be_hidden()
     expect(page.locator(".tile").last).to_be_visible()
+    clipped = "all => all.filter(e => e.scrollHeight > e.clientHeight || e.scrollWidth > e.clientWidth).length"
+    assert page.locator(".row .blank").evaluate_all(clipped) == 0
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_a_printed_page_is_full(watch: Watch, whole: Path) -> None:
+    """The header and all 24 pictures of a product fit one page of A4: nothing is torn, nothing starts a page anew."""
+    page = watch(color_scheme="dark").open(whole / "report.html")
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
 
 
 def test_a_thousand_cells_are_usable_at_once(watch: Watch, tmp_path: Path) -> None:

@@ -245,11 +245,13 @@ def test_exit_codes_of_plan(campaign: Path) -> None:
 
 
 def test_a_broken_reference_fails_its_picture_with_a_reason(tmp_path: Path) -> None:
-    """A reference with a whole header and a cut body passes the plan, and fails alone in the run."""
+    """A reference with a damaged body passes the plan (nothing is decoded), and fails alone in the run."""
     manifest = write_campaign(tmp_path, count=2, outputs=OUTPUTS)
     noise = Image.frombytes("RGB", (400, 400), os.urandom(480000))
     noise.save(tmp_path / "p0.png")
-    (tmp_path / "p0.png").write_bytes((tmp_path / "p0.png").read_bytes()[:100_000])
+    data = bytearray((tmp_path / "p0.png").read_bytes())
+    data[200_000:200_100] = bytes(100)
+    (tmp_path / "p0.png").write_bytes(data)
     document = run(manifest, expect=3)
     assert (document["made"], document["failed"]) == (1, 1)
     failed = [line for line in results(manifest) if line["state"] == "failed"]

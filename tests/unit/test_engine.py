@@ -81,14 +81,25 @@ def test_waits_double_up_to_half_a_minute() -> None:
 
 def test_the_budget_reserves_and_settles() -> None:
     """What is reserved counts at once; what it came to replaces it."""
-    budget = Budget(100)
-    assert budget.reserve(60)
-    assert not budget.reserve(41)
-    budget.settle(60, 30)
-    assert budget.reserve(70)
-    assert not budget.reserve(1)
-    assert budget.reserve(0)
-    assert Budget(None).reserve(10**12)
+    for budget in (Budget(100, None), Budget(None, 100)):
+        assert budget.reserve(60)
+        assert not budget.reserve(41)
+        budget.settle(60, 30, here=True)
+        assert budget.reserve(70)
+        assert not budget.reserve(1)
+        assert budget.reserve(0)
+    assert Budget(None, None).reserve(10**12)
+
+
+def test_what_an_earlier_run_reserved_gives_no_room_to_this_run() -> None:
+    """What is continued and refused frees the campaign's cap, not the run's; what may be unsent counts for the run."""
+    budget = Budget(50, 0)
+    budget.settle(40, 0, here=False)
+    assert not budget.reserve(60)
+    assert budget.reserve(40)
+    known = Budget(50, 0)
+    assert known.reserve(50, known=True)
+    assert not known.reserve(1, known=True)
 
 
 @pytest.mark.parametrize(

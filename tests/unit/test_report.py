@@ -6,21 +6,16 @@ import base64
 import hashlib
 import json
 import re
-import sys
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
+from browser import fake_sheet
 from hypothesis import given
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
-
-import fake_sheet
-
 from pipeline.report import layout
-from pipeline.report.render import PROOFS, link, render
+from pipeline.report.render import PROOFS, STATES, link, render
 
 
 class Reader(HTMLParser):
@@ -39,7 +34,7 @@ class Reader(HTMLParser):
         self.elements.append((tag, {name: value or "" for name, value in attrs}))
         self._inside = tag if tag in self.raw else ""
 
-    def handle_endtag(self, tag):  # noqa: ARG002 - the parser's signature
+    def handle_endtag(self, tag):
         """Leave a script or a style sheet."""
         self._inside = ""
 
@@ -69,7 +64,7 @@ def hostile() -> Reader:
 def test_every_cell_stands_on_the_sheet_exactly_once(sheet):
     """Each output file is one element with its label and state, and nothing else claims to be one."""
     drawn = [(each["data-cell"], each["data-state"]) for each in Reader(render(sheet)).having("data-cell")]
-    assert drawn == [(cell.label, cell.state) for tile in sheet.tiles for cell in tile.cells]
+    assert sorted(drawn) == sorted((cell.label, cell.state) for tile in sheet.tiles for cell in tile.cells)
 
 
 def test_cells_link_to_their_files_only_when_these_are_there(usual):
@@ -211,7 +206,40 @@ def test_tiles_are_grouped_by_product_and_prompt():
     tiles = [fake_sheet.tile(number, product, prompt, "1:1") for number, (product, prompt) in enumerate(keys)]
     sections = layout.products(tiles)
     assert [[group.prompt for group in section.groups] for section in sections] == [["a", "b"], ["a"]]
-    assert [placed.index for chunk in sections[0].groups[0].chunks for placed in chunk] == [0, 3]
+    assert [placed.index for placed in _placed(sections[0].groups[0])] == [0, 3]
+
+
+def _placed(group: layout.Group) -> list[layout.Placed]:
+    return [placed for run in group.runs for chunk in run.chunks for placed in chunk]
+
+
+def test_each_combination_of_vary_values_starts_a_row():
+    """Tiles of one scene stand together under its name, which none of them repeats."""
+    sheet = fake_sheet.matrix()
+    ((group,),) = [section.groups for section in layout.products(sheet.tiles)]
+    assert [run.vary for run in group.runs] == [(("scene", scene),) for scene in fake_sheet.SCENES[:2]]
+    assert all(tile.view.vary == run.vary for run in group.runs for chunk in run.chunks for tile in chunk)
+    assert render(sheet).count('class="vary"') == 2
+
+
+def test_single_tiles_share_their_rows():
+    """Where most combinations are a single tile, a row for each would leave orphans: the tiles say their own."""
+    tiles = [
+        replace(fake_sheet.tile(1, 0, "table", "1:1"), label=f"l{number}", vary=(("scene", f"scene {number}"),))
+        for number in range(6)
+    ]
+    ((group,),) = [section.groups for section in layout.products(tiles)]
+    assert [run.vary for run in group.runs] == [()]
+    assert render(fake_sheet.sheet(tuple(tiles))).count('class="vary"') == 6
+
+
+def test_resolutions_of_a_picture_are_neighbours():
+    """Same scene, then same shape, then same variant: the 2K stands beside its 1K, and the caption tells them."""
+    sheet = fake_sheet.matrix()
+    ((group,),) = [section.groups for section in layout.products(sheet.tiles)]
+    told = [(p.view.aspect_ratio, p.view.variant, p.view.resolution) for p in _placed(group)]
+    assert told[:5] == [("1:1", 1, "1K"), ("1:1", 1, "2K"), ("1:1", 2, "1K"), ("1:1", 2, "2K"), ("16:9", 1, "1K")]
+    assert '<p class="facts"><span>2K</span><span>1:1</span><span>v1</span>' in render(sheet)
 
 
 def test_products_of_two_sets_may_share_an_id():
@@ -222,9 +250,9 @@ def test_products_of_two_sets_may_share_an_id():
 
 def test_large_groups_are_split_into_blocks():
     """A group of hundreds of tiles is skipped block by block, and loses none."""
-    tiles = [fake_sheet.tile(number, 0, "table", "1:1", "missing") for number in range(250)]
+    tiles = [replace(fake_sheet.tile(number, 0, "table", "1:1", "missing"), vary=()) for number in range(250)]
     ((group,),) = [section.groups for section in layout.products(tiles)]
-    assert [len(chunk) for chunk in group.chunks] == [120, 120, 10]
+    assert [[len(chunk) for chunk in run.chunks] for run in group.runs] == [[120, 120, 10]]
 
 
 @pytest.mark.parametrize(
@@ -250,20 +278,64 @@ def test_header_says_what_this_is():
         "campaigns/autumn.yaml",
         "4be1f02+",
         "2026-11-21 04:34 UTC",
-        "$0.336",
+        "$0.224",
         "$0.84",
     ):
         assert f"|{word}|" in page
 
 
+def _chips(sheet) -> list[tuple[str, str]]:
+    return [(each["data-facet"], each["data-value"]) for each in Reader(render(sheet)).having("data-facet")]
+
+
 def test_chips_are_only_for_what_occurs():
-    """A facet is offered when it divides the sheet: states, prompts and ratios that occur, with counts."""
-    values = {
-        (each["data-facet"], each["data-value"]) for each in Reader(render(fake_sheet.campaign(1))).having("data-facet")
+    """A facet is offered when it divides the sheet: here neither the one state nor the one resolution does."""
+    assert set(_chips(fake_sheet.campaign(1))) == {
+        ("prompt", "table"),
+        ("prompt", "banner"),
+        *(("vary.scene", scene) for scene in fake_sheet.SCENES),
+        *(("ratio", ratio) for ratio in fake_sheet.RATIOS),
     }
-    assert values == {
-        ("prompt", "table"), ("prompt", "banner"), *(("ratio", ratio) for ratio in fake_sheet.RATIOS)
-    }  # fmt: skip
+
+
+def test_chips_come_by_dimension():
+    """State, prompt, every vary axis, ratio, resolution, tag: in this order, each under its name."""
+    (first, second, *others) = fake_sheet.campaign(2).tiles
+    tiles = (
+        replace(first, tags=("hero", "new"), vary=(*first.vary, ("state", "wet"))),
+        replace(second, resolution="2K", tags=("new",)),
+        *others,
+    )
+    page = render(fake_sheet.sheet(tiles))
+    dimensions = list(dict.fromkeys(facet for facet, _ in _chips(fake_sheet.sheet(tiles))))
+    assert dimensions == ["state", "prompt", "vary.scene", "vary.state", "ratio", "resolution", "tag"]
+    names = re.findall(r'<span class="of" id="facet-\d">(.*?)</span>', page)
+    assert names == ["state", "prompt", "scene", "state", "ratio", "resolution", "tag"]
+    assert [value for facet, value in _chips(fake_sheet.sheet(tiles)) if facet == "tag"] == ["hero", "new"]
+
+
+def _totals(sheet) -> dict[str, str]:
+    return dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", render(sheet)))
+
+
+def test_proofs_have_no_money():
+    """Where nothing was bought, neither spent nor saved is said, nor what a proof cost."""
+    assert {"spent", "saved"} <= set(_totals(fake_sheet.campaign(1)))
+    proofs = fake_sheet.campaign(1, proof=True)
+    assert not {"spent", "saved"} & set(_totals(proofs))
+    assert '"Cost"' not in render(proofs)
+    assert _totals(replace(proofs, spent_usd=1.5))["spent"] == "$1.50"
+
+
+def test_header_counts_every_state_that_occurs():
+    """Uncertain and stopped are counted when there are any; failed and missing always."""
+    totals = _totals(fake_sheet.campaign(2))
+    assert list(totals) == [
+        "pictures", "cells", "done", "failed", "uncertain", "stopped", "missing", "spent", "saved",
+    ]  # fmt: skip
+    assert (totals["uncertain"], totals["stopped"]) == ("3", "2")
+    assert sum(int(totals[state]) for state in STATES) == int(totals["cells"])
+    assert list(_totals(fake_sheet.campaign(1)))[2:5] == ["done", "failed", "missing"]
 
 
 def test_proofs_are_called_proofs_only_when_all_are():
