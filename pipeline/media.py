@@ -106,9 +106,9 @@ def finish(job: PictureJob) -> FinishedPicture:
         data, kept = encode(image, "png", 0), None
         image.format = "PNG"
     else:
-        (data, image), kept = _fetched(job.image), None
+        (data, image), kept = _fetched(job.image, job.pixels), None
     kind = _FORMATS[str(image.format)]
-    check_shape(image.size, job.ratio, job.pixels)
+    check_shape(image.size, job.ratio)
     original = kept or write(f"{job.stem}.{EXTENSION[kind]}", data)
     renditions = []
     for rendition in job.renditions:
@@ -119,13 +119,13 @@ def finish(job: PictureJob) -> FinishedPicture:
     return FinishedPicture(original, kind, image.width, image.height, tuple(renditions))
 
 
-def _fetched(remote: RemoteImage) -> tuple[bytes, Image.Image]:
+def _fetched(remote: RemoteImage, pixels: int) -> tuple[bytes, Image.Image]:
     """A generated image's bytes, whole; what comes damaged over the network may come whole the next time."""
     if remote.data is not None:
-        return remote.data, decode(remote.data)
+        return remote.data, decode(remote.data, pixels)
     data = download(str(remote.url))
     try:
-        return data, decode(data)
+        return data, decode(data, pixels)
     except MediaError as error:
         raise DownloadError(f"what was fetched is no whole picture: {error}") from None
 
@@ -151,23 +151,21 @@ def _kept(job: PictureJob) -> tuple[bytes, WrittenFile | None]:
     raise MediaError("the kept original is gone or damaged: the picture must be made anew")
 
 
-def check_shape(size: tuple[int, int], ratio: float | None, pixels: int = 0) -> None:
-    """Whether a picture has the asked ratio, and about the asked ``pixels`` (0: any).
+def check_shape(size: tuple[int, int], ratio: float | None) -> None:
+    """Whether a picture has the asked ratio.
 
     Raises:
-        MediaError: when it is more than 5 % off, has four times the pixels, or a side no format can hold.
+        MediaError: when it is more than 5 % off, or has a side that no format can hold.
     """
     width, height = size
     if max(size) > MAX_SIDE:
         raise MediaError(f"the picture is {width}×{height}: no side may be over {MAX_SIDE:,} pixels")
-    if pixels and width * height > 4 * pixels:
-        raise MediaError(f"the picture is {width}×{height}, far more than the {pixels / 1e6:.1f} megapixels asked for")
     if ratio is not None and abs(width / height / ratio - 1) > RATIO_TOLERANCE:
         raise MediaError(f"the picture is {width}×{height} ({width / height:.2f}), and {ratio:.2f} was asked for")
 
 
-def decode(data: bytes) -> Image.Image:
-    """A picture from its bytes, decoded whole.
+def decode(data: bytes, pixels: int = 0) -> Image.Image:
+    """A picture from its bytes, decoded whole; ``pixels``: about how many are expected (0: any sane number).
 
     Pillow's ``verify`` accepts half a JPEG, and ``load`` accepts a PNG without its end: both are needed.
 
@@ -182,8 +180,8 @@ def decode(data: bytes) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=tuple(_FORMATS)) as probe:
-                if probe.width * probe.height > MAX_PIXELS:
-                    raise MediaError(f"the picture has {probe.width}×{probe.height} pixels: too many")
+                if probe.width * probe.height > (4 * pixels or MAX_PIXELS):  # before it takes the memory
+                    raise MediaError(f"the picture has {probe.width}×{probe.height} pixels: far more than asked for")
                 if getattr(probe, "n_frames", 1) != 1:
                     raise MediaError("the picture has several frames")
                 probe.verify()

@@ -224,7 +224,6 @@ class Publisher:
         for step in self.plan.steps:
             groups.setdefault(step.cell.label.rpartition(".")[0], []).append(step)
         tiles = tuple(self.tile(label, steps, references) for label, steps in groups.items())
-        states = [self.state(step) for step in self.plan.steps]
         money = self.plan.snapshot.money
         return SheetView(
             campaign=self.manifest.campaign,
@@ -232,11 +231,7 @@ class Publisher:
             made_at=iso(datetime.now(UTC).timestamp()),
             commit=git_commit(Path(self.manifest.file).absolute().parent),
             version=__version__,
-            cells=len(states),
             pictures=len(self.plan.expansion.pictures),
-            done=states.count("done"),
-            failed=states.count("failed"),
-            missing=len(states) - states.count("done") - states.count("failed"),
             spent_usd=money.spent / 1e6,
             saved_usd=self.saved(tiles) / 1e6,
             references=tuple(views),

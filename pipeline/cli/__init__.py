@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 INTERRUPTED = 130
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 error, 2 bad command line, 3 something is missing,
     4 stopped by the budget, 5 there is work (``plan --detailed-exitcode``), 130 interrupted.
     """
     try:
         from pipeline.cli.app import run_command  # an interrupt while this loads ends as cleanly as later
 
-        code = run_command(sys.argv[1:])
+        code = run_command(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
         print("interrupted; run again to continue", file=sys.stderr)
         code = INTERRUPTED

@@ -140,8 +140,9 @@ class Drive:
             await self.end("failed" if self.state == "accepted" else "refused", str(error))
             raise
         except Refused as error:
-            if self.doubt and self.state == "intent":
-                raise LostAnswer(f"an earlier answer was lost, and now: {error}") from None
+            if self.doubt and self.state == "intent":  # it may be alive all the same
+                kind = StillOpen if self.dialect.settles == "id" else LostAnswer
+                raise kind(f"an earlier answer was lost, and now: {error}") from None
             unknown = self.price if self.state == "accepted" else 0
             await self.end("failed", str(error), unknown if error.usd is None else error.usd)
             raise

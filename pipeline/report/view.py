@@ -88,11 +88,7 @@ class SheetView:
     made_at: str  # ISO 8601, UTC
     commit: str | None  # short Git commit of the manifest's repository, with "+" when it has local changes
     version: str
-    cells: int
-    pictures: int
-    done: int
-    failed: int
-    missing: int
+    pictures: int  # distinct ones; cells and states are counted from the tiles
     spent_usd: float
     saved_usd: float
     references: tuple[ReferenceView, ...]

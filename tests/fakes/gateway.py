@@ -36,6 +36,7 @@ class Faults:
     image: Callable[[int], str | None] = lambda n: None
     poll: Callable[[int], int] = lambda n: 200  # status of each poll; 0: HTML with 200
     refuse: Callable[[str], bool] = lambda prompt: False
+    broken_jobs: set[str] = field(default_factory=set)  # say "broken": they ended unbilled
     lose: int = 0  # images missing from each job
     polls: int = 1  # polls that say "running" before a job is done
 
@@ -121,6 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if status != 200:
                     return self.answer(status, {"error": "not now"})
                 job["polls"] = int(str(job["polls"])) + 1
+                if parts[1] in server.faults.broken_jobs:
+                    return self.answer(200, {"status": "broken"})
                 if job["refused"]:
                     return self.answer(200, {"status": "refused", "reason": "content policy: no <b>tea</b>"})
                 if int(str(job["polls"])) <= server.faults.polls:
