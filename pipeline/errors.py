@@ -140,3 +140,11 @@ class LaneStopped(RequestError):
 
 class LostAnswer(RequestError):
     """The paid call left and no answer came: it may have been accepted, and may be billed."""
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in a group of groups, as task groups raise them."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

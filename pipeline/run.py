@@ -16,7 +16,7 @@ import anyio
 from pipeline.engine import Engine, Event, Order, Outcome
 from pipeline.engine.journal import Journal
 from pipeline.engine.session import Budget
-from pipeline.errors import MediaError, PipelineError, StorageError
+from pipeline.errors import MediaError, PipelineError, StorageError, first_error
 from pipeline.expand import PRIVATE
 from pipeline.gateways import DIALECTS
 from pipeline.ledger import FileRow, Ledger, PictureRow
@@ -61,16 +61,8 @@ def carry_out(
         try:
             report.outcome = anyio.run(_run, plan, ledger, executor, Budget(*plan.caps(budget)), events, interrupted)
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            raise first_error(group) from None
     return report
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error in a group of groups."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _settle_finished(plan: Plan, ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ from pipeline.engine.lane import Lane, backoff
 from pipeline.engine.orders import Event, Order, Outcome, Stop
 from pipeline.engine.session import Budget, Session
 from pipeline.engine.wire import Wire
-from pipeline.errors import LaneStopped, LostAnswer, Refused, StorageError, TryLater
+from pipeline.errors import LaneStopped, LostAnswer, Refused, StorageError, TryLater, first_error
 from pipeline.types import Provider
 
 ATTEMPTS = 3
@@ -67,7 +67,7 @@ class Engine:
                             workers.start_soon(self._work, lane)
                 leaving.cancel_scope.cancel()
         except* StorageError as errors:
-            raise _first(errors) from None
+            raise first_error(errors) from None
         finally:
             with anyio.CancelScope(shield=True):
                 for lane in self.lanes.values():
@@ -182,11 +182,3 @@ class Engine:
         for waiting in moved:
             if waiting.state != "new" or not self._enqueue(waiting):
                 self.session.pending(waiting, reason)
-
-
-def _first(errors: BaseExceptionGroup[StorageError]) -> StorageError:
-    """The first error in a group of groups."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error if isinstance(error, StorageError) else StorageError(str(error))

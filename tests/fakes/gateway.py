@@ -1,7 +1,7 @@
 """A gateway on a real loopback socket that keeps its own bill.
 
-It runs in this process or as one of its own (``python -m fakes.gateway STATE``), so that it outlives every runner that
-is killed. What it bills is what it accepted: the tests compare that with what was owed.
+It runs in the test's process, so that it outlives every runner that is killed. What it bills is what it accepted: the
+tests compare that with what was owed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import io
 import json
 import socket
-import sys
 import threading
 import time
 import uuid
@@ -18,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 from PIL import Image
 
@@ -189,9 +187,3 @@ def serving(faults: Faults | None = None) -> Iterator[FakeGateway]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-if __name__ == "__main__":
-    gateway = FakeGateway()
-    Path(sys.argv[1]).write_text(gateway.url)
-    gateway.serve_forever()

@@ -153,6 +153,15 @@ def test_an_accepted_request_is_fetched_though_nobody_wants_it_any_more(tmp_path
     assert sum(gateway.state.billed.values()) == 2
 
 
+def test_an_api_call_never_follows_a_redirect(tmp_path: Path) -> None:
+    """The client that carries keys goes nowhere else than where it was told to go."""
+    with serving() as elsewhere:
+        headers = {"location": f"{elsewhere.url}/make"}
+        with serving(Faults(submit=lambda n: (307, headers))) as gateway:
+            run(campaign(tmp_path, gateway, count=1, outputs={}), expect=3)
+    assert (elsewhere.state.submits, gateway.state.submits) == (0, 1)
+
+
 def test_a_stopped_account_alone_leaves_pictures_pending(tmp_path: Path) -> None:
     """Without another provider the pictures stay owed, and the run says why."""
     with serving(Faults(submit=lambda n: (402, {}))) as gateway:

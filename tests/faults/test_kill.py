@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from fakes.campaign import HERE, REPOSITORY, environment, run, write_campaign
-from fakes.gateway import FakeGateway, Faults, serving
+from fakes.gateway import Faults, serving
 
 KILLS = 20
 
@@ -28,11 +30,6 @@ def kill_at_random(manifest: Path, kills: int, seconds: tuple[float, float], see
             process.kill()
             process.wait()
     return killed
-
-
-def assert_paid_once(gateway: FakeGateway, cells: list[dict[str, str]], ledger_keys: int) -> None:
-    """What the gateway billed is what there is: as many pictures as keys, no job made twice."""
-    assert sum(gateway.state.billed.values()) == ledger_keys == len({cell["key"] for cell in cells})
 
 
 def test_the_realistic_campaign_survives_twenty_kills(tmp_path: Path) -> None:
@@ -54,7 +51,6 @@ def test_the_realistic_campaign_survives_twenty_kills(tmp_path: Path) -> None:
         assert sum(gateway.state.billed.values()) == len(pictures) > 200
         assert killed >= KILLS // 2, "the kills came too late to mean anything"
         assert run(manifest)["made"] == 0
-    assert not list(tmp_path.rglob("*.part")) or last["done"] == last["cells"]
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -73,8 +69,6 @@ def test_without_an_id_a_kill_may_leave_uncertain_but_never_pays_twice(tmp_path:
 
 def _uncertain(manifest: Path) -> bool:
     """Whether the ledger holds a request whose fate a kill made unknown."""
-    import sqlite3
-
     ledger = manifest.parent / "out/test/.pipeline/ledger.sqlite"
     with sqlite3.connect(ledger) as db:
         found = db.execute("SELECT count(*) FROM requests WHERE state IN ('intent', 'uncertain')").fetchone()[0]
@@ -83,6 +77,4 @@ def _uncertain(manifest: Path) -> bool:
 
 
 def _lines(path: Path) -> list[dict[str, str]]:
-    import json
-
     return [json.loads(line) for line in path.read_text().splitlines()]
