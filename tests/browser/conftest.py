@@ -42,7 +42,7 @@ def _absent(what: str) -> NoReturn:
     pytest.skip(f"{what} is missing")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """Return a running Chromium; skip without one, but fail in CI."""
     try:
