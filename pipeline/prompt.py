@@ -64,7 +64,7 @@ class _Missing(StrictUndefined):
     @property
     def _undefined_message(self) -> str:
         name, known = str(self._undefined_name), self._undefined_obj
-        return "\0".join([name, *known] if isinstance(known, dict) else [name])
+        return "\0".join([name, "", *known] if isinstance(known, dict) else [name])
 
 
 def _replace(text: object, old: str, new: str) -> str:
@@ -153,7 +153,8 @@ class Template:
                 pieces.append(piece)
         except jinja2.UndefinedError as error:
             name, *known = (error.message or "").split("\0")
-            raise TemplateProblem(f"{name!r} is not defined", did_you_mean(name, known or context), word=name) from None
+            hint = did_you_mean(name, known[1:] if known else context)
+            raise TemplateProblem(f"{name!r} is not defined", hint, word=name) from None
         except (TypeError, ValueError, ArithmeticError, RecursionError, jinja2.TemplateError) as error:
             raise TemplateProblem(f"the template can't be rendered: {error}") from None
         return "".join(pieces)

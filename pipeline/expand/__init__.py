@@ -278,8 +278,7 @@ class _Expander:
             spec = specs.get(shape)
             if spec is None:
                 spec = specs[shape] = self.spec(prefix, text, references, shape)
-                if whole:
-                    check_offers(self.manifest, self.found, spec, place, prompt)
+                check_offers(self.manifest, self.found, spec, place, prompt, whole=whole)
             self.cell(place, combo, self.picture(spec, combo.variant), shared)
 
     def spec(

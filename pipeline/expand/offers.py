@@ -6,10 +6,18 @@ from pipeline.expand.findings import Findings
 from pipeline.schema import did_you_mean
 from pipeline.types import KeyPath, Manifest, Offer, Place, Prompt, Spec
 
+_SHAPE = ("resolution", "aspect_ratio", "format")
 
-def check_offers(manifest: Manifest, found: Findings, spec: Spec, place: Place, prompt: Prompt) -> None:
-    """At least one provider must be able to make a spec; else say what each lacks, where it was written."""
-    lacks = [(provider, provider_lacks(provider.offer, spec)) for provider in manifest.providers]
+
+def check_offers(manifest: Manifest, found: Findings, spec: Spec, place: Place, prompt: Prompt, *, whole: bool) -> None:
+    """At least one provider must be able to make a spec; else say what each lacks, where it was written.
+
+    Not ``whole``: its prompt or references are broken already, and only its shape is held against the offers.
+    """
+    lacks = [
+        (provider, [lack for lack in provider_lacks(provider.offer, spec) if whole or lack[0] in _SHAPE])
+        for provider in manifest.providers
+    ]
     if any(not lack for _, lack in lacks):
         return
     at: dict[str, KeyPath] = {
