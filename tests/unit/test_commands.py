@@ -393,3 +393,68 @@ def test_a_ledger_that_cant_be_trusted_stops_everything(campaign: Path, damage: 
         done = pipeline(command, campaign, expect=1)
         assert "ledger" in done.stderr
         assert "restore it from a backup" in done.stderr
+
+
+def test_prune_removes_the_files_of_cells_that_are_gone_and_nothing_else(campaign: Path) -> None:
+    """Files of a dropped product go with their sidecars and empty folders; one that somebody changed stays."""
+    folder = campaign.parent / "out/test"
+    products = json.loads(campaign.read_text())["products"]["things"]
+    lines = results(campaign)
+    edit(campaign, products={"things": products[1:]})
+    assert run(campaign)["gone_files"] == 2
+    assert "2 files of cells that are gone" in pipeline("run", campaign).stderr
+    changed = folder / lines[1]["path"]
+    changed.write_bytes(b"retouched by hand")
+    assert run(campaign, "--prune")["gone_files"] == 1
+    assert changed.read_bytes() == b"retouched by hand"
+    changed.write_bytes(b"")
+    changed.unlink()
+    assert not (folder / lines[0]["path"]).exists()
+    assert len(list(folder.rglob("*.webp"))) == 1 + len(list((folder / ".pipeline/thumbs").iterdir()))
+    edit(campaign, products={"things": products})
+    assert run(campaign)["made"] == 0, "the originals stayed"
+
+
+def test_a_retake_makes_nothing_else_that_is_owed(campaign: Path) -> None:
+    """--retake of one product leaves a new prompt's pictures for another run."""
+    text = {"text": "Place @Image1 on a table."}
+    edit(campaign, prompts={"table": text, "shelf": {"text": "Put @Image1 on a shelf."}})
+    assert plan(campaign, "--retake", "p0/table")["to_make"] == 1
+    assert run(campaign, "--retake", "p0/table")["made"] == 1
+    assert plan(campaign)["to_make"] == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "nonsense", '{"plan": "campaign-pipeline plan 1"}', '{"plan": 1, "cells": 3}']
+)
+def test_a_file_that_is_no_saved_plan_is_refused(tmp_path: Path, text: str) -> None:
+    """Whatever is in it: one clear line."""
+    (tmp_path / "plan.json").write_text(text)
+    assert "is no saved plan" in pipeline("run", tmp_path / "plan.json", expect=1).stderr
+
+
+def test_what_was_published_is_repaired(campaign: Path) -> None:
+    """A removed sidecar, emptied results and a damaged sheet come back with the next run, though nothing is owed."""
+    folder = campaign.parent / "out/test"
+    sidecar = (folder / results(campaign)[0]["path"]).with_suffix(".json")
+    before = {path: path.read_bytes() for path in (sidecar, folder / "results.jsonl")}
+    sidecar.unlink()
+    (folder / "results.jsonl").write_bytes(b"")
+    run(campaign)
+    (folder / "report.html").write_text("")
+    run(campaign)
+    assert {path: path.read_bytes() for path in before} == before
+    assert (folder / "report.html").read_text().count("data-cell=") == 4
+
+
+def test_odd_arguments_are_bad_command_lines(campaign: Path) -> None:
+    """Values that can't be meant end with 2, also when nothing is owed."""
+    for arguments in (
+        ["--budget", "nan"],
+        ["--budget", "-1"],
+        ["--workers", "0"],
+        ["--executor", "nope"],
+        ["--tag", "nope"],
+    ):
+        pipeline("run", campaign, *arguments, expect=2)
+    assert "is a folder" in pipeline("report", campaign, "-o", campaign.parent, expect=2).stderr
