@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -199,3 +200,43 @@ def test_a_full_disk_ends_a_run_with_one_line_and_loses_nothing(tmp_path: Path) 
         shutil.rmtree(blocked)
         assert run(manifest)["made"] == 1
         assert billed(gateway) == 1
+
+
+def test_waiting_for_a_turn_is_not_uncertain(tmp_path: Path) -> None:
+    """Only 429 was ever answered, and the user left: nothing was accepted, so nothing is held as perhaps paid."""
+    with serving(Faults(submit=lambda n: (429, {"retry-after": "60"}))) as gateway:
+        manifest = campaign(tmp_path, gateway, "fake-none", count=1, outputs={})
+        process = start(manifest)
+        wait_for_submits(gateway, 1, process)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        gateway.faults.submit = lambda n: None
+        assert run(manifest)["made"] == 1
+        assert billed(gateway) == 1
+
+
+def test_a_request_whose_pictures_are_all_there_is_settled_without_asking(tmp_path: Path) -> None:
+    """A run that died between the last picture and the bill: the next one settles it from the ledger alone."""
+    with serving() as gateway:
+        manifest = campaign(tmp_path, gateway, count=1, outputs={})
+        run(manifest)
+        db = sqlite3.connect(tmp_path / "out/test/.pipeline/ledger.sqlite")
+        db.execute("UPDATE requests SET state = 'accepted', usd = 0, settled = NULL")
+        db.commit()
+        db.close()
+    assert run(manifest, expect=0)["made"] == 0
+    status = json.loads(pipeline("status", manifest, "--json").stdout)
+    assert (status["spent_usd"], status["open_requests"]) == (pytest.approx(0.028), [])
+
+
+def test_a_refused_retake_leaves_the_take_before_it(tmp_path: Path) -> None:
+    """Moderation refuses take 2: told once, exit 3; take 1 stays done, and the next run has nothing to do."""
+    faults = Faults()
+    with serving(faults) as gateway:
+        manifest = campaign(tmp_path, gateway, count=1, outputs={})
+        run(manifest)
+        faults.refuse = lambda prompt: True
+        assert run(manifest, "--retake", "*", expect=3)["failed"] == 1
+        document = run(manifest)
+        assert (document["made"], document["done"]) == (0, 1)
+        assert [(cell["state"], cell["take"]) for cell in results(manifest)] == [("done", 1)]
