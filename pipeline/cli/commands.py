@@ -110,8 +110,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         limited = arguments.limit is not None or saved is not None  # what they leave out is not missing
         if code == 0 and missing and (not limited or after.counted("failed") or after.counted("uncertain")):
             code = MISSING
-        if code == 0 and document["failed"]:  # a retake, say, that was refused: the take before it stays
-            code = MISSING
+        if code == 0 and document["failed"] and any(take > 1 for take in before.takes.values()):
+            code = MISSING  # a retake was refused: the take before it stays, so nothing is missing
         money = ledger.money()
     document |= {
         "campaign": expansion.manifest.campaign,
