@@ -311,6 +311,20 @@ class Ledger:
         """Remember a value."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
+    def settle_finished(self) -> None:
+        """Settle the requests whose pictures are all there, but which a run had no time to settle."""
+        rows = self._db.execute(
+            "SELECT r.id, sum(p.usd) FROM requests r JOIN pictures p ON p.request = r.id WHERE r.state = 'accepted' "
+            "GROUP BY r.id HAVING count(*) = json_array_length(r.pictures)"
+        ).fetchall()
+        if rows:
+
+            def settle(ledger: Ledger) -> None:
+                for request, usd in rows:
+                    ledger.settle(request, "made", usd)
+
+            self.commit([settle])
+
     def close(self) -> None:
         """Close the database."""
         self._db.close()

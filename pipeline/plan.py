@@ -180,7 +180,7 @@ class _Planner:
         self.states: dict[str, _State] = {}
         self.described: dict[str, dict[str, Json] | None] = {}
         self.folder = str(self.manifest.outputs.folder)
-        self.copies = _copies(self.snapshot)
+        self.copies = copies_of(self.snapshot)
 
     def plan(self) -> Plan:
         steps = [self.step(cell) for cell in self.expansion.cells]
@@ -384,7 +384,7 @@ def file_damage(path: str, known: FileRow) -> str:
         return "file damaged"
 
 
-def _copies(snapshot: Snapshot) -> dict[str, list[str]]:
+def copies_of(snapshot: Snapshot) -> dict[str, list[str]]:
     """Hash → output files that hold these bytes: a lost original can be had back from one."""
     originals = {row.sha256 for row in snapshot.pictures.values()}
     result: dict[str, list[str]] = {}

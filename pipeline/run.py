@@ -21,7 +21,7 @@ from pipeline.expand import PRIVATE
 from pipeline.gateways import DIALECTS
 from pipeline.ledger import FileRow, Ledger, PictureRow
 from pipeline.media import PictureJob, Rendition, finish
-from pipeline.plan import Plan, PlannedRequest, Step, encoding_of, file_damage
+from pipeline.plan import Plan, PlannedRequest, Step, copies_of, encoding_of, file_damage
 from pipeline.proof import Proof
 from pipeline.types import Cell, Manifest, Picture, Spec
 
@@ -54,7 +54,6 @@ def carry_out(
     retakes = {key: take for key, take in plan.takes.items() if take > 1}
     if retakes:
         ledger.commit([_add_wish(key, take) for key, take in retakes.items()])
-    _settle_finished(plan, ledger)
     report = Report()
     _rebuild(plan, ledger, executor, report)
     if plan.requests:
@@ -63,19 +62,6 @@ def carry_out(
         except BaseExceptionGroup as group:
             raise first_error(group) from None
     return report
-
-
-def _settle_finished(plan: Plan, ledger: Ledger) -> None:
-    """Requests whose pictures are all there, but which a run had no time to settle."""
-    pictures = plan.snapshot.pictures
-    for row in plan.snapshot.open_requests:
-        made = [pictures[key] for key, _ in row.pictures if key in pictures and pictures[key].request == row.id]
-        if row.state == "accepted" and len(made) == len(row.pictures):
-            ledger.commit([_settle(row.id, sum(picture.usd for picture in made))])
-
-
-def _settle(request: str, usd: int) -> Callable[[Ledger], None]:
-    return lambda ledger: ledger.settle(request, "made", usd)
 
 
 def check_callable(plan: Plan) -> None:
@@ -146,8 +132,6 @@ def _order(manifest: Manifest, request: PlannedRequest, cells: dict[str, list[Ce
         providers=tuple(provider.name for provider in request.providers),
         jobs=tuple(_job(manifest, p, request.take, group) for p, group in zip(pictures, groups, strict=True)),
         cells=tuple(tuple((c.label, c.file, encoding_of(manifest, c.format)) for c in group) for group in groups),
-        slots=tuple(range(len(pictures))),
-        count=len(pictures),
         state=state,
         reserved=row.reserved if row else 0,
         receipts=ledger.receipts(row.id) if row else (),
@@ -244,12 +228,11 @@ def _rebuild(plan: Plan, ledger: Ledger, executor: Executor, report: Report) -> 
         if step.selected and step.action == "rebuild":
             groups.setdefault(step.cell.picture.key, []).append(step)
     waiting = {}
-    copies: dict[str, list[str]] = {}
-    for file in plan.snapshot.files.values():
-        copies.setdefault(file.sha256, []).append(f"{plan.manifest.outputs.folder}/{file.path}")
+    copies, folder = copies_of(plan.snapshot), plan.manifest.outputs.folder
     for key, steps in groups.items():
         row = plan.snapshot.pictures[key]
-        job = _rebuild_job(plan, row, [step.cell for step in steps], tuple(copies.get(row.sha256, ())))
+        same = tuple(f"{folder}/{path}" for path in copies.get(row.sha256, ()))
+        job = _rebuild_job(plan, row, [step.cell for step in steps], same)
         waiting[executor.submit(finish, job)] = (row, steps)
     for future in as_completed(waiting):
         row, steps = waiting[future]

@@ -99,6 +99,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     find_executor(arguments.executor)
     started = time.monotonic()
     with open_ledger(folder / PRIVATE, expansion.manifest.campaign) as ledger:
+        ledger.settle_finished()
         before = _planned(expansion, ledger, arguments, saved)
         code, document = _carry_out(before, ledger, arguments, console)
         if arguments.prune:

@@ -215,15 +215,14 @@ class Drive:
         gone: list[DownloadError] = []
         with self.session.shield() as scope:
             async with anyio.create_task_group() as group:
-                for index, slot in enumerate(order.slots):
-                    if slot < len(images) and index not in self.recorded:
-                        group.start_soon(self.finish_one, index, images[slot], gone)
+                for index, image in enumerate(images[: order.count]):
+                    if index not in self.recorded:
+                        group.start_soon(self.finish_one, index, image, gone)
             if not gone:
                 await self.end("made", None, sum(map(self.cost, images)))
-                for index, slot in enumerate(order.slots):
-                    if slot >= len(images):
-                        reason = f"the gateway made {len(images)} of {order.count} pictures"
-                        await self.session.failed(order.only(index), reason, permanent=False)
+                for index in range(len(images), order.count):
+                    reason = f"the gateway made {len(images)} of {order.count} pictures"
+                    await self.session.failed(order.only(index), reason, permanent=False)
         if gone:
             raise gone[0]
         if scope.cancelled_caught:

@@ -26,11 +26,14 @@ class Order:
     providers: tuple[str, ...]
     jobs: tuple[PictureJob, ...]
     cells: tuple[tuple[tuple[str, str, str], ...], ...]
-    slots: tuple[int, ...]  # which image of the request is which picture's: a resumed one may want only some
-    count: int
     state: Literal["new", "intent", "accepted"] = "new"
     reserved: int = 0
     receipts: tuple[Answer, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many pictures it asks for; the N-th image is the N-th picture's."""
+        return len(self.pictures)
 
     def anew(self) -> Order:
         """The same pictures as a new request, after one that certainly cost nothing."""

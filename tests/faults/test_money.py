@@ -224,7 +224,10 @@ def test_a_request_whose_pictures_are_all_there_is_settled_without_asking(tmp_pa
         db.execute("UPDATE requests SET state = 'accepted', usd = 0, settled = NULL")
         db.commit()
         db.close()
-    assert run(manifest, expect=0)["made"] == 0
+        polls = gateway.state.polls
+        gateway.faults.poll = lambda n: 404  # it has forgotten the job: were it asked, the request would be failed
+        assert run(manifest, expect=0)["made"] == 0
+        assert gateway.state.polls == polls
     status = json.loads(pipeline("status", manifest, "--json").stdout)
     assert (status["spent_usd"], status["open_requests"]) == (pytest.approx(0.028), [])
 
