@@ -16,6 +16,7 @@
         ├── Refused           the vendor refuses this picture: fail it, don't try again by itself
         ├── LaneStopped       bad key, no credit: the lane's pictures stay pending
         └── LostAnswer        the paid call may or may not have been accepted
+            └── Forgotten     accepted once, and the gateway doesn't know it any more
 """
 
 from __future__ import annotations
@@ -140,6 +141,10 @@ class LaneStopped(RequestError):
 
 class LostAnswer(RequestError):
     """The paid call left and no answer came: it may have been accepted, and may be billed."""
+
+
+class Forgotten(LostAnswer):
+    """The gateway doesn't know a request any more that it had accepted: it may have been billed."""
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

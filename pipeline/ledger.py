@@ -25,7 +25,7 @@ from pipeline.errors import LedgerError, LedgerLocked
 from pipeline.types import Answer, Json, Spec
 
 APPLICATION_ID = 0x43504C31  # "CPL1"
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -59,6 +59,18 @@ CREATE TABLE files (
 ) STRICT;
 CREATE TABLE cells (label TEXT PRIMARY KEY, key TEXT NOT NULL, spec TEXT NOT NULL) STRICT;
 """
+_MIGRATIONS = {
+    2: """
+ALTER TABLE requests ADD COLUMN images TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE requests ADD COLUMN remote TEXT NOT NULL DEFAULT '';
+ALTER TABLE pictures ADD COLUMN nsfw INTEGER;
+CREATE TABLE uploads (
+  provider TEXT NOT NULL, address TEXT NOT NULL, digest TEXT NOT NULL, reference TEXT NOT NULL, until REAL NOT NULL,
+  PRIMARY KEY (provider, address, digest)
+) STRICT;
+"""
+}
+"""Version → what leads there from the one before. A new ledger takes the same way as an old one."""
 
 
 class PictureRow(NamedTuple):
@@ -78,6 +90,7 @@ class PictureRow(NamedTuple):
     usd: int
     seconds: float
     at: float
+    nsfw: int | None = None  # flagged by the gateway's own check: 1 or 0
 
 
 class FileRow(NamedTuple):
@@ -102,7 +115,10 @@ class FailureRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:
-    """A request as the ledger knows it. ``pictures``: (key, variant) of each; ``reserved`` in micro-dollars."""
+    """A request as the ledger knows it. ``pictures``: (key, variant) of each; ``reserved`` in micro-dollars.
+
+    ``images``: the references as they were sent (``sha256:…`` for inline bytes); ``remote``: the gateway's own id.
+    """
 
     id: str
     spec: str
@@ -118,6 +134,8 @@ class RequestRow:
     usd: int
     created: float
     error: str | None
+    images: tuple[str, ...] = ()
+    remote: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +191,14 @@ class Ledger:
     def requests(self, where: str = "1") -> Iterator[RequestRow]:
         """Requests, oldest first. ``where`` is a condition of this module's callers, never of a user's."""
         columns = (
-            "id, spec, pictures, take, provider, gateway, model, address, label, state, reserved, usd, created, error"
+            "id, spec, pictures, take, provider, gateway, model, address, label, state, reserved, usd, created, error, "
+            "images, remote"
         )
         for row in self._db.execute(f"SELECT {columns} FROM requests WHERE {where} ORDER BY created, id"):  # noqa: S608
-            pictures = tuple((str(key), int(variant)) for key, variant in json.loads(row[2]))
-            yield RequestRow(row[0], row[1], pictures, *row[3:])
+            values = [*row]
+            values[2] = tuple((str(key), int(variant)) for key, variant in json.loads(row[2]))
+            values[14] = tuple(json.loads(row[14]))
+            yield RequestRow(*values)
 
     def receipts(self, request: str) -> tuple[Answer, ...]:
         """The receipts of a request, in order."""
@@ -216,6 +237,20 @@ class Ledger:
         """Request id → (provider, model) of all requests that made pictures."""
         return {row[0]: (row[1], row[2]) for row in self._db.execute("SELECT id, provider, model FROM requests")}
 
+    def uploads(self, now: float) -> dict[tuple[str, str, str], str]:
+        """(provider, address, digest) → the reference of an upload that may still be used."""
+        rows = self._db.execute("SELECT provider, address, digest, reference FROM uploads WHERE until > ?", (now,))
+        return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+    def remotes(self, provider: str) -> frozenset[str]:
+        """The gateway's ids of all requests of a provider."""
+        rows = self._db.execute("SELECT remote FROM requests WHERE provider = ? AND remote <> ''", (provider,))
+        return frozenset(row[0] for row in rows)
+
+    def last_sent(self) -> dict[str, float]:
+        """Provider → Unix time of its newest request."""
+        return dict(self._db.execute("SELECT provider, max(created) FROM requests GROUP BY provider"))
+
     def meta(self, name: str) -> str | None:
         """A remembered value."""
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
@@ -251,18 +286,20 @@ class Ledger:
         """An intent: the paid call is about to leave (or, for proofs, a request that is made already)."""
         pictures = json.dumps(row.pictures)
         self._db.execute(
-            "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+            "INSERT INTO requests (id, spec, pictures, take, provider, gateway, model, address, label, state, "
+            "reserved, usd, created, error, images) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(row.id, row.spec, pictures, row.take, row.provider, row.gateway, row.model),
                 *(row.address, row.label, row.state, row.reserved, row.usd, row.created, row.error),
+                json.dumps(row.images),
             ),
         )
 
-    def add_receipt(self, request: str, step: int, answer: Answer) -> None:
+    def add_receipt(self, request: str, step: int, answer: Answer, remote: str = "") -> None:
         """The answer to a paid call: from here on the request is only continued."""
         text = json.dumps({"status": answer.status, "headers": dict(answer.headers), "json": answer.json})
         self._db.execute("INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?)", (request, step, text, time.time()))
-        self._db.execute("UPDATE requests SET state = 'accepted' WHERE id = ?", (request,))
+        self._db.execute("UPDATE requests SET state = 'accepted', remote = ? WHERE id = ?", (_text(remote), request))
 
     def settle(self, request: str, state: str, usd: int = 0, error: str | None = None) -> None:
         """The end of a request, or its fate being unknown (``uncertain``)."""
@@ -280,6 +317,11 @@ class Ledger:
     def forget_picture(self, key: str, take: int) -> None:
         """A picture whose kept original is lost: it is owed again."""
         self._db.execute("DELETE FROM pictures WHERE key = ? AND take = ?", (key, take))
+
+    def add_upload(self, provider: str, address: str, digest: str, reference: str, until: float) -> None:
+        """A reference that was uploaded, and until when (Unix seconds) it may be used."""
+        row = (provider, address, digest, _text(reference), until)
+        self._db.execute("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?)", row)
 
     def add_file(self, row: FileRow) -> None:
         """A written output file."""
@@ -406,8 +448,8 @@ def _create(path: Path, marker: Path, campaign: str) -> sqlite3.Connection:
         db.execute("BEGIN IMMEDIATE")
         for statement in _SCHEMA.split(";\n"):
             db.execute(statement)
+        _migrate(db, 1)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {VERSION}")
         db.executemany("INSERT INTO meta VALUES (?, ?)", [("identity", identity), ("serial", "0")])
         db.execute("COMMIT")
         db.close()
@@ -416,6 +458,14 @@ def _create(path: Path, marker: Path, campaign: str) -> sqlite3.Connection:
     except (sqlite3.Error, OSError) as error:
         raise LedgerError(f"{path}: can't be made: {error}") from None
     return _connect(path, marker)
+
+
+def _migrate(db: sqlite3.Connection, version: int) -> None:
+    """Inside a transaction: lead a ledger of this version to the newest."""
+    for step in range(version + 1, VERSION + 1):
+        for statement in _MIGRATIONS[step].split(";\n"):
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _connect(path: Path, marker: Path) -> sqlite3.Connection:
@@ -433,6 +483,10 @@ def _connect(path: Path, marker: Path) -> sqlite3.Connection:
         if version > VERSION:
             raise LedgerError(f"{path}: made by a newer campaign-pipeline (ledger version {version}): update this one")
         db.execute("PRAGMA synchronous = FULL")
+        if version < VERSION:
+            db.execute("BEGIN IMMEDIATE")
+            _migrate(db, db.execute("PRAGMA user_version").fetchone()[0])  # again: another may have been faster
+            db.execute("COMMIT")
         identity = db.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()[0]
         if marker.exists() and json.loads(marker.read_text("utf-8")).get("ledger") != identity:
             raise LedgerError(f"{path}: this ledger belongs to another campaign folder: {restore}")

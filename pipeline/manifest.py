@@ -6,23 +6,27 @@ Everything that one key can get wrong is found here, all at once; what takes sev
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.errors import ManifestError, Problem
 from pipeline.models import load_model
-from pipeline.schema import did_you_mean, problems
+from pipeline.schema import definitions, did_you_mean, problems
 from pipeline.sources import exists, read_products, read_tree, resolve, similar_file
 from pipeline.strict_yaml import Map, Seq, key_path, mark_of
 from pipeline.types import (
+    DEADLINE,
     Budget,
     KeyPath,
     Manifest,
     Model,
+    Offer,
     Outputs,
+    Polling,
     Product,
     Prompt,
     Provider,
@@ -32,7 +36,8 @@ from pipeline.types import (
 
 DEFAULT_PATH = (
     "{{ product.id }}/{{ prompt.id }}/"
-    "{% if vary %}{{ vary }}_{% endif %}{{ aspect_ratio }}_{{ resolution }}_v{{ variant }}.{{ ext }}"
+    "{% if vary %}{{ vary }}_{% endif %}{{ aspect_ratio }}_{{ resolution }}_"
+    "{% if provider %}{{ provider }}_{% endif %}v{{ variant }}.{{ ext }}"
 )
 RESERVED = frozenset(
     [
@@ -58,8 +63,17 @@ RESERVED = frozenset(
 _AXES = ("resolution", "aspect_ratio", "format")
 
 
-def load(file: str, *, providers: list[str] | None = None) -> Manifest:
+def load(
+    file: str,
+    *,
+    providers: list[str] | None = None,
+    places: Mapping[str, str] | None = None,
+    rehearsal: bool = False,
+) -> Manifest:
     """Read, merge and check a manifest. ``providers`` (names) replaces those it lists.
+
+    ``places``: gateway → the address to call instead of its own and of what the manifest says. ``rehearsal``: the
+    pictures are an emulator's, and lie in a folder of their own.
 
     What is wrong with a manifest of the right shape stands in its ``problems``, so that
     :func:`pipeline.expand.expand` can report it together with all it finds itself.
@@ -74,7 +88,7 @@ def load(file: str, *, providers: list[str] | None = None) -> Manifest:
         fact = "is no manifest by itself: it has neither products nor prompts"
         raise ManifestError([Problem(tree.mark, "", fact, "house rules are for others to `extends`")])
     found = list(problems(tree, "manifest"))
-    reader = _Reader(tree, file, providers)
+    reader = _Reader(tree, file, providers, dict(places or {}), rehearsal=rehearsal)
     if found:
         reader.files_only()
         raise ManifestError([*found, *reader.found])
@@ -107,8 +121,12 @@ def _from_file(tree: Map, name: str, value: Map) -> tuple[Seq, list[Problem]]:
 class _Reader:
     """Turns a tree that fits the schema into dataclasses, collecting what the schema can't see."""
 
-    def __init__(self, tree: Map, file: str, providers: list[str] | None) -> None:
+    def __init__(
+        self, tree: Map, file: str, providers: list[str] | None, places: dict[str, str], *, rehearsal: bool
+    ) -> None:
         self.tree: Any = tree
+        self.places = places
+        self.rehearsal = rehearsal
         self.file = file
         self.chosen = providers
         self.found: list[Problem] = []
@@ -140,7 +158,7 @@ class _Reader:
         references = {name: self.reference(name, value) for name, value in tree.get("references", {}).items()}
         model = self.model()
         providers = self.providers(model) if model else ()
-        outputs = self.outputs(tree.get("outputs", {}), proofs=self.proofs_of_paid(model, providers))
+        outputs = self.outputs(tree.get("outputs", {}), providers, proofs=self.proofs_of_paid(model, providers))
         budget = tree.get("budget", {})
         if model is None or not providers:
             raise ManifestError(self.found)
@@ -159,6 +177,7 @@ class _Reader:
                 run=micro_usd(budget["run_usd"]) if "run_usd" in budget else None,
             ),
             source=tree,
+            routing=tree.get("routing", "failover"),
             problems=tuple(self.found),
         )
 
@@ -190,25 +209,46 @@ class _Reader:
                 continue
             if any(other.name == settings["name"] for other in result):
                 self.complain(path, f"the provider {settings['name']!r} stands twice", "give one another `name`")
-            if not _is_address(settings.get("base_url", "https://example.com")):
-                self.complain(
-                    (*path, "base_url"), f"{settings['base_url']!r} is no address", "for example http://127.0.0.1:8080"
-                )
-            result.append(
-                Provider(
-                    name=settings["name"],
-                    offer=offer,
-                    usd=micro_usd(settings["usd"]) if "usd" in settings else offer.usd,
-                    concurrency=int(settings.get("concurrency", offer.concurrency)),
-                    base_url=settings.get("base_url"),
-                    path=path,
-                )
-            )
+            result.append(self.provider(path, settings, offer))
         if len({provider.proof for provider in result}) > 1:
             self.complain(
                 ("providers",), "`local` makes proofs: it can't share a pool with paid providers", "remove it"
             )
         return tuple(result)
+
+    def provider(self, path: KeyPath, settings: Any, offer: Offer) -> Provider:  # noqa: ANN401  # fits the schema
+        at = path if mark_of(self.tree, (*path, "name")) else self.place_of(settings["name"])
+        base_url = self.places.get(offer.gateway) or settings.get("base_url")
+        if base_url is not None and not _is_address(base_url):
+            hint = "for example http://127.0.0.1:8080"
+            if base_url == self.places.get(offer.gateway):
+                fact = f"{offer.gateway.upper()}_BASE_URL is {base_url!r}, and that is no address"
+                self.found.append(Problem(None, "environment", fact, hint))
+            else:
+                self.complain((*at, "base_url"), f"{base_url!r} is no address", hint)
+        options = settings.get("options", {})
+        known = f"options_{offer.gateway}"
+        if known in definitions("manifest"):
+            self.found += problems(options, "manifest", definition=known, at=(*at, "options"), root=self.tree)
+        poll = settings.get("poll")
+        return Provider(
+            name=settings["name"],
+            offer=offer,
+            usd=micro_usd(settings["usd"]) if "usd" in settings else offer.usd,
+            concurrency=int(settings.get("concurrency", offer.concurrency)),
+            base_url=base_url.rstrip("/") if base_url else None,
+            path=path,
+            per_minute=int(settings["per_minute"]) if "per_minute" in settings else offer.per_minute,
+            polling=Polling(float(poll["first"]), float(poll["every"])) if poll else None,
+            deadline=float(settings.get("deadline", DEADLINE)),
+            key_env=settings.get("key_env"),
+            options=json.loads(json.dumps(options)),
+        )
+
+    def place_of(self, name: str) -> KeyPath:
+        """Where the manifest lists a provider."""
+        names = [entry if isinstance(entry, str) else entry["name"] for entry in self.listed()]
+        return ("providers", names.index(name)) if name in names else ("providers",)
 
     def image(self, path: KeyPath, written: str) -> str:
         """The absolute path of an image, or its https URL."""
@@ -329,7 +369,7 @@ class _Reader:
         """The providers as the manifest lists them."""
         return list(self.tree.get("providers", ["local"]))
 
-    def outputs(self, value: Any, *, proofs: bool) -> Outputs:  # noqa: ANN401  # fits the schema
+    def outputs(self, value: Any, providers: tuple[Provider, ...], *, proofs: bool) -> Outputs:  # noqa: ANN401  # fits the schema
         defaults = {"resolution": ["1K"], "aspect_ratio": ["1:1"], "format": ["png"]}
         axes = {}
         for axis in _AXES:
@@ -340,8 +380,17 @@ class _Reader:
         folder = Path(os.path.normpath(folder))
         if proofs:  # never in the place of paid pictures
             folder = folder.with_name(f"{folder.name}-proofs")
+        if self.rehearsal:
+            folder = folder.with_name(f"{folder.name}-rehearsal")
+        known = [provider.name for provider in providers]
+        for index, name in enumerate(value.get("provider", [])):
+            if providers and name not in known and not self.chosen:
+                self.complain(
+                    ("outputs", "provider", index), f"there is no provider {name!r}", did_you_mean(name, known)
+                )
         return Outputs(
             **axes,
+            provider=tuple(name for name in value.get("provider", []) if name in known),
             variants=int(value.get("variants", 1)),  # 2.0 is a whole number too
             native=value.get("native", False),
             quality={"jpeg": 90, "webp": 85} | {name: int(level) for name, level in value.get("quality", {}).items()},
@@ -353,7 +402,17 @@ class _Reader:
 
     def rules(self, kind: str, value: Any) -> tuple[Rule, ...]:  # noqa: ANN401  # fits the schema
         axes = {axis for prompt in self.tree["prompts"].values() for axis in prompt.get("vary", {})}
-        known = {"product", "prompt", "set", "tag", "resolution", "aspect_ratio", "format", "variant"} | axes
+        known = {
+            "product",
+            "prompt",
+            "set",
+            "tag",
+            "resolution",
+            "aspect_ratio",
+            "format",
+            "variant",
+            "provider",
+        } | axes
         result = []
         for index, rule in enumerate(value.get(kind, [])):
             path: KeyPath = ("outputs", kind, index)

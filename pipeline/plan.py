@@ -134,14 +134,16 @@ def make_plan(  # what a plan depends on
     selection: Selection | None = None,
     retake: tuple[str, ...] = (),
     retry_failed: bool = False,
+    retry_uncertain: bool = False,
     takes: dict[str, int] | None = None,
 ) -> Plan:
     """Hold the cells against the ledger (None: never run) and the files.
 
-    ``retake``: label globs of pictures to make once more; ``takes``: of a saved plan, the only pictures that may be
-    made, each with the take that is wanted.
+    ``retake``: label globs of pictures to make once more; ``retry_uncertain``: ask anew, and pay, for what
+    may have been paid already; ``takes``: of a saved plan, the only pictures that may be made, each with the take that
+    is wanted.
     """
-    return _Planner(expansion, ledger, selection or Selection(), retake, retry_failed, takes).plan()
+    return _Planner(expansion, ledger, selection or Selection(), retake, retry_failed, retry_uncertain, takes).plan()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ class _Planner:
         selection: Selection,
         retake: tuple[str, ...],
         retry_failed: bool,
+        retry_uncertain: bool,
         takes: dict[str, int] | None,
     ) -> None:
         self.expansion = expansion
@@ -175,6 +178,8 @@ class _Planner:
             self.retake = set()  # an earlier retake of these was cut short: it is continued, none is made twice
         self.wanted = takes or {}
         self.retry_failed = retry_failed
+        self.retry_uncertain = retry_uncertain
+        self.turn = 0  # of the providers, where they take turns
         self.only_keys = None if takes is None else frozenset(takes)
         self.open = {key: row for row in self.snapshot.open_requests for key, _ in row.pictures}
         self.states: dict[str, _State] = {}
@@ -231,6 +236,8 @@ class _Planner:
         wanted = max(self.snapshot.wishes.get(key, 0), self.wanted.get(key, 0), more, 1)
         request = self.open.get(key)
         if request is not None and request.take > have:
+            if request.state == "uncertain" and self.retry_uncertain:
+                return _State("make", "uncertain before: asked for anew", request.take, row)
             if request.state == "uncertain":
                 reason = "the answer to the paid call was lost: it may have been made, and paid"
                 return _State("uncertain", reason, request.take, row, request)
@@ -319,13 +326,29 @@ class _Planner:
         ]
         for (_, take), owed in groups.items():
             spec = owed[0][0].spec
-            providers = tuple(p for p in self.manifest.providers if not provider_lacks(p.offer, spec))
+            providers = self.routed(spec)
             most = min(provider.offer.count for provider in providers)  # whoever of the pool makes it
             for start in range(0, len(owed), most):
                 part = owed[start : start + most]
                 pictures = tuple(picture for picture, _ in part)
                 result.append(PlannedRequest(spec, pictures, take, part[0][1], providers))
         return result, takes
+
+    def routed(self, spec: Spec) -> tuple[Provider, ...]:
+        """Who can make a spec, in the order of who is to be asked first."""
+        able = [
+            provider
+            for provider in self.manifest.providers
+            if spec.provider in ("", provider.name) and not provider_lacks(provider.offer, spec)
+        ]
+        if self.manifest.routing == "cheapest":
+            able.sort(key=lambda provider: provider.usd)
+        elif self.manifest.routing == "spread":
+            turns = [index for index, provider in enumerate(able) for _ in range(provider.concurrency)]
+            first = turns[self.turn % len(turns)]
+            self.turn += 1
+            able = able[first:] + able[:first]
+        return tuple(able)
 
     def unwanted(self, row: RequestRow) -> PlannedRequest:
         """A request that was accepted for a picture nobody wants any more: it is paid, so it is fetched and kept."""

@@ -8,18 +8,20 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import anyio
 
 from pipeline.engine import Engine, Event, Order, Outcome
+from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
 from pipeline.engine.session import Budget
-from pipeline.errors import MediaError, PipelineError, StorageError, first_error
+from pipeline.errors import MediaError, StorageError, first_error
 from pipeline.expand import PRIVATE
-from pipeline.gateways import DIALECTS
-from pipeline.ledger import FileRow, Ledger, PictureRow
+from pipeline.keys import find_keys
+from pipeline.ledger import FileRow, Ledger, PictureRow, RequestRow
 from pipeline.media import PictureJob, Rendition, finish
 from pipeline.plan import Plan, PlannedRequest, Step, copies_of, encoding_of, file_damage
 from pipeline.proof import Proof
@@ -41,10 +43,13 @@ def carry_out(
     executor: Executor,
     *,
     budget: int | None = None,
+    keys: dict[str, str] | None = None,
+    hints: Hints | None = None,
     events: Callable[[Event], None] = lambda _: None,
     interrupted: Callable[[bool], None] = lambda _: None,
 ) -> Report:
-    """Do what a plan says. ``budget``: one more cap for this run, in micro-dollars.
+    """Do what a plan says. ``budget``: one more cap for this run, in micro-dollars; ``keys``: of the providers, by
+    name; ``hints``: what webhooks tell.
 
     ``interrupted`` is told of each signal to leave: the first (True), and the second, after which there is no more.
 
@@ -54,39 +59,52 @@ def carry_out(
     retakes = {key: take for key, take in plan.takes.items() if take > 1}
     if retakes:
         ledger.commit([_add_wish(key, take) for key, take in retakes.items()])
+    anew = [picture.key for request in plan.requests if request.resume is None for picture in request.pictures]
+    given_up = [row for row in plan.snapshot.open_requests if row.state == "uncertain" and _shares(row, anew)]
+    if given_up:
+        ledger.commit([_count_as_spent(row) for row in given_up])
     report = Report()
     _rebuild(plan, ledger, executor, report)
     if plan.requests:
         try:
-            report.outcome = anyio.run(_run, plan, ledger, executor, Budget(*plan.caps(budget)), events, interrupted)
+            engine = partial(
+                Engine,
+                plan.manifest.providers,
+                Journal(ledger),
+                executor,
+                budget=Budget(*plan.caps(budget)),
+                keys=keys,
+                events=events,
+                hints=hints,
+            )
+            report.outcome = anyio.run(_run, engine, list(orders(plan, ledger)), interrupted)
         except BaseExceptionGroup as group:
             raise first_error(group) from None
     return report
 
 
-def check_callable(plan: Plan) -> None:
-    """Whether the providers that a plan needs can be called.
+def _shares(row: RequestRow, keys: list[str]) -> bool:
+    return not {key for key, _ in row.pictures}.isdisjoint(keys)
+
+
+def _count_as_spent(row: RequestRow) -> Callable[[Ledger], None]:
+    """Asked for anew by the user's choice: whether it was billed will never be known, so it counts as if it was."""
+    return lambda ledger: ledger.settle(row.id, "failed", row.reserved, "its answer was lost; asked for anew")
+
+
+def keys_for(plan: Plan) -> dict[str, str]:
+    """Provider name → key, of the providers that a plan needs; none when there is nothing to ask of them.
 
     Raises:
-        PipelineError: when this version knows a provider's prices, but not its dialect.
+        PipelineError: when one is missing.
     """
-    for provider in plan.manifest.providers if plan.requests else ():
-        if provider.offer.gateway not in DIALECTS:
-            raise PipelineError(
-                f"provider {provider.name}: this version plans and prices {provider.offer.gateway}, but can't call it "
-                "yet; make free proofs with --provider local"
-            )
+    needed = {provider.name for request in plan.requests for provider in request.providers}
+    providers = tuple(provider for provider in plan.manifest.providers if provider.name in needed)
+    return find_keys(providers, Path(plan.manifest.file).parent)
 
 
-async def _run(  # anyio.run passes them by position
-    plan: Plan,
-    ledger: Ledger,
-    executor: Executor,
-    budget: Budget,
-    events: Callable[[Event], None],
-    interrupted: Callable[[bool], None],
-) -> Outcome:
-    engine = Engine(plan.manifest.providers, Journal(ledger), executor, budget=budget, events=events)
+async def _run(make: Callable[[], Engine], wanted: list[Order], interrupted: Callable[[bool], None]) -> Outcome:
+    engine = make()
     outcome = Outcome()
 
     async def watch() -> None:
@@ -101,7 +119,7 @@ async def _run(  # anyio.run passes them by position
 
     async with anyio.create_task_group() as group:
         group.start_soon(watch)
-        outcome = await engine.run(list(orders(plan, ledger)))
+        outcome = await engine.run(wanted)
         group.cancel_scope.cancel()
     return outcome
 
@@ -135,6 +153,9 @@ def _order(manifest: Manifest, request: PlannedRequest, cells: dict[str, list[Ce
         state=state,
         reserved=row.reserved if row else 0,
         receipts=ledger.receipts(row.id) if row else (),
+        size=None if request.spec.aspect_ratio == "auto" else expected_size(manifest, request.spec),
+        images=row.images if row else (),
+        sent=row.created if row else 0.0,
     )
 
 

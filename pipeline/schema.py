@@ -35,6 +35,12 @@ def validator(name: str, definition: str = "") -> Draft202012Validator:
     return Draft202012Validator(schema)
 
 
+@cache
+def definitions(name: str) -> frozenset[str]:
+    """The names of a schema's ``$defs``."""
+    return frozenset(json.loads(schema_text(name)).get("$defs", ()))
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``did you mean 'prompts'?``, or what there is to choose from."""
     names = sorted(set(known))

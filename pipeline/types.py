@@ -6,9 +6,10 @@ micro-dollars (``usd``: 28_000 is $0.028) so that sums are exact; times are Unix
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -62,7 +63,12 @@ class ReferenceLimits:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model as one gateway serves it: its id there, its limits, its price per picture."""
+    """A model as one gateway serves it: its id there, its limits, its price per picture.
+
+    ``per_minute``: requests that the gateway takes in a minute (None: unpublished). ``fields``: what we call something
+    → where its value stands in the gateway's input (``references`` → ``inputs.referenceImages``); ``values``: our word
+    → the gateway's, where they differ.
+    """
 
     gateway: str
     id: str
@@ -75,7 +81,9 @@ class Offer:
     count: int
     concurrency: int
     source: str
-    fields: Mapping[str, Json] = field(default_factory=dict)
+    per_minute: int | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +104,30 @@ class Model:
         return min(sizes.values(), key=lambda wh: abs(wh[0] / wh[1] - nearest_to))
 
 
+DEADLINE = 1800.0
+"""Seconds that one request may take, unless its provider says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """When to ask how a request is doing: seconds before the first time, and between all others."""
+
+    first: float
+    every: float
+
+    def waits(self) -> Iterator[float]:
+        """Seconds to wait before each poll, without end."""
+        yield self.first
+        yield from itertools.repeat(self.every)
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A configured gateway. ``usd`` is the price per picture, ``concurrency`` the requests in flight."""
+    """A configured gateway. ``usd`` is the price per picture, ``concurrency`` the requests in flight, ``per_minute``
+    the most that are made in a minute, ``deadline`` the seconds that one may take.
+
+    ``options`` are the gateway's own extras, ``key_env`` the environment variable that holds its key.
+    """
 
     name: str
     offer: Offer
@@ -106,6 +135,11 @@ class Provider:
     concurrency: int
     base_url: str | None
     path: KeyPath = ()
+    per_minute: int | None = None
+    polling: Polling | None = None
+    deadline: float = DEADLINE
+    key_env: str | None = None
+    options: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def proof(self) -> bool:
@@ -172,6 +206,7 @@ class Outputs:
     resolution: tuple[str, ...]
     aspect_ratio: tuple[str, ...]
     format: tuple[str, ...]
+    provider: tuple[str, ...]  # names; empty where it is no axis
     variants: int
     native: bool
     quality: Mapping[str, int]
@@ -204,6 +239,7 @@ class Manifest:
     outputs: Outputs
     budget: Budget
     source: Map
+    routing: str = "failover"
     problems: tuple[Problem, ...] = ()  # found so far; expand raises them with its own
 
     @property
@@ -249,6 +285,7 @@ class Spec:
     resolution: str
     aspect_ratio: str
     format: str  # that the gateway is asked for; of the kept original
+    provider: str = ""  # where the matrix has an axis of providers: the only one that may make it
 
     def described(self) -> dict[str, Json]:
         """The parts that the key hashes, for the ledger and for people."""
@@ -260,6 +297,7 @@ class Spec:
             "resolution": self.resolution,
             "aspect_ratio": self.aspect_ratio,
             "format": self.format,
+            **({"provider": self.provider} if self.provider else {}),
         }
 
 
@@ -300,6 +338,10 @@ class Cell:
 class Call:
     """One HTTP exchange that a flow asks for. ``url`` is absolute; ``after``: seconds to wait before it;
     ``paid``: accepting it costs money, so its intent is committed first and its answer is a receipt.
+
+    ``data``: a body that is no JSON. ``seconds``: how long its answer may take. ``reads``: statuses of 500 and above
+    that the dialect reads itself when they come with JSON; all others say nothing. ``merged``: its JSON is a list that
+    may travel together with those of other requests; each gets the whole answer.
     """
 
     method: Literal["GET", "POST", "PUT"]
@@ -307,6 +349,11 @@ class Call:
     json: Json = None
     after: float = 0.0
     paid: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    data: bytes | None = None
+    seconds: float = 60.0
+    reads: tuple[int, ...] = ()
+    merged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,17 +374,67 @@ class RemoteImage:
     proof: bool = False
     seed: int | None = None
     usd: int | None = None  # micro-dollars, where the gateway tells
+    nsfw: bool | None = None  # flagged by the gateway's own check, where it was asked to
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a dialect needs to make one request: pictures of one spec that differ only in variant."""
+    """What a dialect needs to make one request: pictures of one spec that differ only in variant.
+
+    ``images`` are the references as the gateway is given them, in slot order: web addresses, data URIs, or ids of
+    uploads. ``size`` is in pixels, None for ``auto``. ``base_url`` is empty for the vendor's own address. ``webhook``
+    is where the gateway may tell that it is done, ``secret`` what it proves itself with.
+    """
 
     id: str  # ours, a UUID: sent along where the gateway takes it
     offer: Offer
     base_url: str
     spec: Spec
     count: int
+    images: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    polling: Polling = Polling(1.0, 2.0)
+    deadline: float = DEADLINE
+    options: Mapping[str, Json] = field(default_factory=dict)
+    webhook: str = ""
+    secret: str = ""
+
+    def url(self, vendor: str, path: str) -> str:
+        """A path at the vendor's address, or at the one that stands for it."""
+        return f"{self.base_url or vendor}{path}"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A reference's file, to be uploaded. ``kind`` is its media type; ``id`` a UUID of ours for this upload."""
+
+    id: str
+    name: str
+    kind: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """An uploaded file as requests name it, and for how many seconds it may be used."""
+
+    reference: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What a gateway's log says of a request whose answer was lost.
+
+    ``accepted``: the answer it would have been; ``not-accepted``: nothing was billed; ``billed``: made and paid, and
+    the picture can't be had; ``unknown``: not there, or not there yet.
+    """
+
+    kind: Literal["accepted", "not-accepted", "billed", "unknown"]
+    answer: Answer | None = None
+    text: str = ""
 
 
 Flow: TypeAlias = Generator[Call, Answer, list[RemoteImage]]
+Upload: TypeAlias = Generator[Call, Answer, Uploaded]
+Trace: TypeAlias = Generator[Call, Answer, Fate]

@@ -12,6 +12,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from pipeline.cli.rehearsal import Places, called_at, environment_places, forget_open
 from pipeline.cli.saved import check_inputs, read_plan, save_plan
 from pipeline.cli.show import Console, count, plan_json, plan_lines, problem_json, table
 from pipeline.errors import ManifestError, PipelineError, UsageError
@@ -49,7 +50,7 @@ def validate(arguments: argparse.Namespace, console: Console) -> int:
     documents: list[dict[str, Any]] = []
     for file in arguments.manifest:
         try:
-            expansion = expand(load(file, providers=arguments.provider))
+            expansion = _expansion(arguments, environment_places(), file)
         except ManifestError as error:
             documents.append({"manifest": file, "ok": False, "problems": [problem_json(p) for p in error.problems]})
             for problem in error.problems:
@@ -73,7 +74,7 @@ def validate(arguments: argparse.Namespace, console: Console) -> int:
 
 def plan(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline plan``."""
-    expansion = expand(load(arguments.manifest, providers=arguments.provider))
+    expansion = _expansion(arguments, environment_places())
     _warn(expansion, console)
     with read_ledger(expansion.manifest.outputs.folder / PRIVATE) as ledger:
         made = _planned(expansion, ledger, arguments)
@@ -91,7 +92,12 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline run``."""
     saved = read_plan(arguments)
-    expansion = expand(load(arguments.manifest, providers=arguments.provider))
+    with called_at(arguments, console) as places:
+        return _run(arguments, console, saved, places)
+
+
+def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] | None, places: Places) -> int:
+    expansion = _expansion(arguments, places)
     if saved is not None:
         check_inputs(saved, expansion)
     _warn(expansion, console)
@@ -100,8 +106,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     started = time.monotonic()
     with open_ledger(folder / PRIVATE, expansion.manifest.campaign) as ledger:
         ledger.settle_finished()
+        if places.emulated:
+            forget_open(ledger)
         before = _planned(expansion, ledger, arguments, saved)
-        code, document = _carry_out(before, ledger, arguments, console)
+        code, document = _carry_out(before, ledger, arguments, console, places)
         if arguments.prune:
             _prune(before, ledger, console)
         after = make_plan(expansion, ledger, selection=replace(_selection(arguments), limit=None))
@@ -135,16 +143,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _carry_out(
-    plan: Plan, ledger: Ledger, arguments: argparse.Namespace, console: Console
+    plan: Plan, ledger: Ledger, arguments: argparse.Namespace, console: Console, places: Places
 ) -> tuple[int, dict[str, Any]]:
     """Do the plan's work; the exit code so far, and the facts of it."""
     document: dict[str, Any] = {"made": 0, "rebuilt": 0, "failed": 0, "uncertain": 0, "pending": 0, "usd": 0.0}
     if not plan.work:
         return 0, document
     from pipeline.cli.progress import Progress  # the engine and its HTTP client are slow to import
-    from pipeline.run import carry_out, check_callable
+    from pipeline.run import carry_out, keys_for
 
-    check_callable(plan)
+    keys = places.keys(plan.manifest.providers) if places.emulated else keys_for(plan)
     pictures = sum(len(request.pictures) for request in plan.requests)
     rebuild = plan.counted("rebuild")
     console.note(
@@ -155,7 +163,7 @@ def _carry_out(
     workers = arguments.workers or default_workers()
     with open_executor(find_executor(arguments.executor), workers) as executor, Progress(console, pictures) as progress:
         report = carry_out(
-            plan, ledger, executor, budget=budget, events=progress.event, interrupted=progress.interrupted
+            plan, ledger, executor, budget=budget, keys=keys, events=progress.event, interrupted=progress.interrupted
         )
     outcome = report.outcome
     document |= {
@@ -220,7 +228,7 @@ _WORDS: dict[Action, str] = {
 
 def status(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline status``."""
-    expansion = expand(load(arguments.manifest, providers=arguments.provider))
+    expansion = _expansion(arguments, environment_places())
     with read_ledger(expansion.manifest.outputs.folder / PRIVATE) as ledger:
         now = make_plan(expansion, ledger)
         requests = list(ledger.requests("state IN ('intent', 'accepted', 'uncertain')")) if ledger else []
@@ -259,7 +267,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
 
 def report(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline report``."""
-    expansion = expand(load(arguments.manifest, providers=arguments.provider))
+    expansion = _expansion(arguments, environment_places())
     private = expansion.manifest.outputs.folder / PRIVATE
     with read_ledger(private) as ledger:
         if ledger is None:
@@ -274,6 +282,18 @@ def report(arguments: argparse.Namespace, console: Console) -> int:
 
 
 # ── what the commands share ─────────────────────────────────────────────────────────────────────
+
+
+def _expansion(arguments: argparse.Namespace, places: Places, file: str | None = None) -> Expansion:
+    """The cells of a manifest, as these options read it."""
+    return expand(
+        load(
+            file or arguments.manifest,
+            providers=arguments.provider,
+            places=places.urls,
+            rehearsal=arguments.emulate,
+        )
+    )
 
 
 def _warn(expansion: Expansion, console: Console) -> None:
@@ -306,6 +326,7 @@ def _planned(
         selection=_selection(arguments),
         retake=() if saved else tuple(arguments.retake or ()),
         retry_failed=arguments.retry_failed,
+        retry_uncertain=arguments.uncertain == "retry",
         takes=saved["takes"] if saved else None,
     )
     nothing = not any(step.selected for step in made.steps)

@@ -89,6 +89,11 @@ def _provider(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="use this provider instead of the manifest's (again for a pool); `local` makes free proofs",
     )
+    parser.add_argument(
+        "--emulate",
+        action="store_true",
+        help="a rehearsal: gateways emulated on this machine, free, without keys, in a folder of its own",
+    )
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +110,12 @@ def _selection(parser: argparse.ArgumentParser) -> None:
         help="make these pictures once more, and only these; the old take is kept",
     )
     group.add_argument("--retry-failed", action="store_true", help="also ask again for what a gateway refused")
+    group.add_argument(
+        "--uncertain",
+        choices=("hold", "retry"),
+        default="hold",
+        help="what may have been paid and whose answer is lost: hold it (default), or ask anew and perhaps pay twice",
+    )
 
 
 def _count(text: str) -> int:
@@ -128,9 +139,17 @@ def _dollars(text: str) -> float:
     return number
 
 
+def _speed(text: str) -> float:
+    number = float(text)
+    if not 0.01 <= number <= 10_000:
+        raise ValueError
+    return number
+
+
 # argparse says "invalid … value"
 _count.__name__ = "number (0 or more)"
 _workers.__name__ = "number (1 or more)"
+_speed.__name__ = "speed (0.01 to 10000)"
 _dollars.__name__ = "amount (dollars, such as 5.50)"
 
 
@@ -187,6 +206,7 @@ def _run(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
         "pipeline run campaign.yaml\n"
         "pipeline run campaign.yaml --only 'enamel-blue/*' --limit 4\n"
         "pipeline run campaign.yaml --provider local # free proofs of a paid campaign\n"
+        "pipeline run campaign.yaml --emulate        # a rehearsal of the whole job, free and without keys\n"
         "pipeline run campaign.yaml --retake 'enamel-blue/table/*'\n"
         "pipeline run plan.json                      # exactly a saved plan",
         "Make what is owed and write files, sidecars, results.jsonl and report.html into the output\n"
@@ -196,6 +216,13 @@ def _run(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     parser.add_argument("manifest", help="the manifest, or a plan saved with `pipeline plan -o`")
     _provider(parser)
     _selection(parser)
+    parser.add_argument(
+        "--emulate-speed",
+        type=_speed,
+        default=10.0,
+        metavar="N",
+        help="with --emulate: its gateways work N times as fast as real ones (default: 10)",
+    )
     parser.add_argument("--budget", type=_dollars, metavar="USD", help="spend at most this in this run, e.g. 5.50")
     parser.add_argument("--prune", action="store_true", help="remove files of cells that the manifest no longer has")
     parser.add_argument(

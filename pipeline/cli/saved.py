@@ -27,6 +27,7 @@ def save_plan(plan: Plan, arguments: argparse.Namespace) -> None:
         "limit": arguments.limit,
         "retake": arguments.retake,
         "retry_failed": arguments.retry_failed,
+        "uncertain": arguments.uncertain,
         "fingerprint": plan.expansion.fingerprint(),
         "cells": {cell.label: cell.picture.key for cell in plan.expansion.cells},
         "takes": dict(sorted(plan.takes.items())),
@@ -59,11 +60,12 @@ def read_plan(arguments: argparse.Namespace) -> dict[str, Any] | None:
             f"{arguments.manifest}: is no saved plan; make one with `pipeline plan M -o {arguments.manifest}`"
         )
     given = [name for name in ("provider", "only", "exclude", "tag", "retake") if getattr(arguments, name)]
-    if given or arguments.limit is not None or arguments.retry_failed:
+    if given or arguments.limit is not None or arguments.retry_failed or arguments.uncertain != "hold":
         raise UsageError("a saved plan is run as it is: give the selection to `pipeline plan` instead")
     arguments.manifest, arguments.provider = saved["manifest"], saved["providers"]
     for name in ("only", "exclude", "tag", "limit", "retake", "retry_failed"):
         setattr(arguments, name, saved[name])
+    arguments.uncertain = "retry" if saved.get("uncertain") == "retry" else "hold"
     result: dict[str, Any] = saved
     return result
 

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 
 import anyio
+from anyio.abc import TaskGroup
 
 from pipeline.engine.drive import BudgetReached, Drive, StillOpen
+from pipeline.engine.finish import Finish
+from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
 from pipeline.engine.lane import Lane, backoff
 from pipeline.engine.orders import Event, Order, Outcome, Stop
 from pipeline.engine.session import Budget, Session
 from pipeline.engine.wire import Wire
-from pipeline.errors import LaneStopped, LostAnswer, Refused, StorageError, TryLater, first_error
-from pipeline.types import Provider
+from pipeline.errors import (
+    LaneStopped,
+    LostAnswer,
+    Refused,
+    RequestError,
+    StorageError,
+    TryLater,
+    first_error,
+)
+from pipeline.gateways import DIALECTS
+from pipeline.types import Provider, RemoteImage
 
 ATTEMPTS = 3
 """Requests made for the same pictures in one run when they end without having cost anything."""
-ORDER_SECONDS = 1800.0
-"""The deadline of one order, from its first call to its last file."""
+FINISHING = 24
+"""Orders whose pictures are fetched and written while their lanes go on; inline pictures wait in memory."""
 LEAVE_SECONDS = 8.0
 """After an interrupt: what is in the middle of a paid call, or of writing a picture, has this long to end."""
 
@@ -27,7 +40,7 @@ LEAVE_SECONDS = 8.0
 class Engine:
     """Carries out orders over the lanes of their providers.
 
-    ``headers``: provider name → the headers that authorise it. ``budget``: what may be spent.
+    ``keys``: provider name → its key. ``budget``: what may be spent. ``hints``: what webhooks tell.
     """
 
     def __init__(  # its collaborators
@@ -37,12 +50,16 @@ class Engine:
         executor: Executor,
         *,
         budget: Budget | None = None,
-        headers: dict[str, dict[str, str]] | None = None,
+        keys: dict[str, str] | None = None,
         events: Callable[[Event], None] = lambda _: None,
+        hints: Hints | None = None,
     ) -> None:
-        keys = headers or {}
-        self.lanes = {p.name: Lane[Order](p, Wire(keys.get(p.name, {}))) for p in providers}
-        self.session = Session(journal, executor, budget or Budget(None, None), events)
+        last = journal.ledger.last_sent()
+        self.lanes = {
+            p.name: Lane[Order](p, _wire(p, (keys or {}).get(p.name, "")), last.get(p.name, 0.0)) for p in providers
+        }
+        self.session = Session(journal, executor, budget or Budget(None, None), events, hints or Hints())
+        self._room = anyio.Semaphore(FINISHING)
         self._stop = anyio.Event()
         self._leaving = anyio.Event()
         self._changed = anyio.Event()
@@ -64,7 +81,7 @@ class Engine:
                 async with anyio.create_task_group() as workers:
                     for lane in self.lanes.values():
                         for _ in range(lane.provider.concurrency):
-                            workers.start_soon(self._work, lane)
+                            workers.start_soon(self._work, lane, workers)
                 leaving.cancel_scope.cancel()
         except* StorageError as errors:
             raise first_error(errors) from None
@@ -121,55 +138,91 @@ class Engine:
             await self._changed.wait()
         return None
 
-    async def _work(self, lane: Lane[Order]) -> None:
+    async def _work(self, lane: Lane[Order], group: TaskGroup) -> None:
+        """One worker: it takes an order to its images, and leaves the rest to a task of its own."""
         while (order := await self._next(lane)) is not None:
             self._busy += 1
             try:
-                with anyio.CancelScope() as scope:
-                    self._cancel.append(scope)
-                    await self._carry_out(order, lane)
-                if scope.cancelled_caught:
-                    self.session.pending(order, "")
+                ready: tuple[Drive, list[RemoteImage]] | None = None
+                with self._leavable(order):
+                    ready = await self._carry_out(order, lane)
+                if ready is not None:
+                    await self._room.acquire()
+                    group.start_soon(self._finish, *ready)
             finally:
-                self._cancel.remove(scope)
                 self._busy -= 1
                 self._wake()
         self._wake()
 
+    @contextlib.contextmanager
+    def _leavable(self, order: Order) -> Iterator[None]:
+        """What an interrupt ends: the order then waits for another run."""
+        with anyio.CancelScope() as scope:
+            self._cancel.append(scope)
+            try:
+                yield
+            finally:
+                self._cancel.remove(scope)
+        if scope.cancelled_caught:
+            self.session.pending(order, "")
+
     # ── one order ───────────────────────────────────────────────────────────────────────────────
 
-    async def _carry_out(self, order: Order, lane: Lane[Order]) -> None:
-        """One order to its end, whatever that is."""
+    async def _carry_out(self, order: Order, lane: Lane[Order]) -> tuple[Drive, list[RemoteImage]] | None:
+        """One order to its images; None when it has ended otherwise, and that is told and recorded."""
         reason = ""
         for wait in backoff(ATTEMPTS):
             drive = Drive(self.session, lane, order)
             try:
-                with anyio.fail_after(ORDER_SECONDS):
-                    return await drive.run()
-            except BudgetReached:
-                self.session.pending(order, "")
-                return self.stop("budget")
-            except LaneStopped as error:
-                if drive.open:
-                    self.session.pending(order, str(error))
-                return self._stop_lane(lane, [] if drive.open else [order.anew()], str(error))
-            except LostAnswer as error:
-                return await self.session.uncertain(order, str(error))
-            except Refused as error:
-                return await self.session.failed(order, str(error), permanent=True)
-            except TimeoutError:
-                return self.session.pending(order, f"not finished within {ORDER_SECONDS:g} s")
-            except StillOpen as error:
-                return self.session.pending(order, str(error))
-            except TryLater as error:
+                with anyio.fail_after(lane.provider.deadline):
+                    return drive, await drive.images()
+            except (RequestError, TimeoutError) as error:
+                if not isinstance(error, TryLater):
+                    await self._ended(drive, error)
+                    return None
                 reason = str(error)
-            if order.state != "new":
+            if drive.order.state == "accepted":
                 # It only continued what an earlier run had asked for: whether it is wanted still, and at which
                 # price, is for the next plan to say.
                 break
             order = order.anew()
             await anyio.sleep(wait)
-        return await self.session.failed(order, reason, permanent=False)
+        await self.session.failed(order, reason, permanent=False)
+        return None
+
+    async def _finish(self, drive: Drive, images: list[RemoteImage]) -> None:
+        """An order's images to files and records; its lane is on to the next."""
+        try:
+            with self._leavable(drive.order):
+                try:
+                    with anyio.fail_after(drive.provider.deadline):
+                        await Finish(drive).run(images)
+                except (RequestError, TimeoutError) as error:
+                    await self._ended(drive, error)
+        finally:
+            self._room.release()
+
+    async def _ended(self, drive: Drive, error: RequestError | TimeoutError) -> None:
+        """What an order that made no pictures means for it, for its lane, and for the run."""
+        order, lane, reason = drive.order, drive.lane, str(error)
+        match error:
+            case BudgetReached():
+                self.session.pending(order, "")
+                self.stop("budget")
+            case LaneStopped():
+                if drive.open:
+                    self.session.pending(order, reason)
+                self._stop_lane(lane, [] if drive.open else [order.anew()], reason)
+            case LostAnswer():
+                await self.session.uncertain(order, reason)
+            case Refused():
+                await self.session.failed(order, reason, permanent=True)
+            case TryLater():
+                await self.session.failed(order, reason, permanent=False)
+            case TimeoutError():
+                self.session.pending(order, f"not finished within {drive.provider.deadline:g} s")
+            case StillOpen():
+                self.session.pending(order, reason)
 
     def _stop_lane(self, lane: Lane[Order], unsubmitted: list[Order], reason: str) -> None:
         """The account can't be used: hand what it has not submitted to other providers of the pool."""
@@ -182,3 +235,10 @@ class Engine:
         for waiting in moved:
             if waiting.state != "new" or not self._enqueue(waiting):
                 self.session.pending(waiting, reason)
+
+
+def _wire(provider: Provider, key: str) -> Wire:
+    """A lane's connections: the key goes to the gateway, or to what stands for it, and nowhere else."""
+    dialect = DIALECTS[provider.offer.gateway]
+    headers = dialect.headers(key, provider.options) if key else {}
+    return Wire(headers, (provider.base_url,) if provider.base_url else dialect.origins, (key,))

@@ -20,7 +20,7 @@ class Journal:
     """
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._waiting: list[tuple[tuple[Write, ...], anyio.Event]] = []
         self._broken: LedgerError | None = None
         self._lock = anyio.Lock()
@@ -40,13 +40,18 @@ class Journal:
         if self._broken is not None:
             raise self._broken
 
+    async def remotes(self, provider: str) -> frozenset[str]:
+        """The gateway's ids of all requests of a provider that the ledger knows."""
+        async with self._lock:
+            return self.ledger.remotes(provider)
+
     async def _commit(self) -> None:
         """Everything that waits, in one transaction."""
         group, self._waiting = self._waiting, []
         if self._broken is None:
             try:
                 steps = [step for part, _ in group for step in part]
-                await anyio.to_thread.run_sync(self._ledger.commit, steps)
+                await anyio.to_thread.run_sync(self.ledger.commit, steps)
             except LedgerError as error:
                 self._broken = error
         for _, durable in group:

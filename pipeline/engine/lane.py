@@ -1,7 +1,7 @@
 """A lane: the requests that share one account's limits, and how they share them.
 
-exchange = retry( pace( slot( send ) ) ): a slot is free during a back-off, a 429 slows the whole lane, and the
-number of slots goes up slowly and down fast within the provider's limit.
+exchange = retry( pace( slot( send ) ) ): a slot is free during a back-off, a 429 slows the whole lane, the number of
+slots goes up slowly and down fast within the provider's limit, and paid calls leave at even distances.
 """
 
 from __future__ import annotations
@@ -15,29 +15,42 @@ from typing import Generic, TypeVar
 
 import anyio
 
+from pipeline.engine.merge import Merge
 from pipeline.engine.wire import Wire
-from pipeline.errors import LostAnswer, TryLater
+from pipeline.errors import LaneStopped, LostAnswer, TryLater
 from pipeline.types import Answer, Call, Provider
 
 MAX_WAIT = 120.0
 """Seconds that a Retry-After may hold a lane; a longer one is taken as this."""
 TRIES = 6
+POLL_TRIES = 10
+"""For a call that costs nothing: what it asks about may be paid already."""
 FIRST_WAIT = 0.5
+MARGIN = 1.01
+"""Paid calls keep this much more distance than the limit asks for: the gateway's clock is not ours."""
 
 T = TypeVar("T")
 
 
 class Lane(Generic[T]):
-    """One provider's queue of orders, connections and pace. ``stopped`` says why it can't be used any more."""
+    """One provider's queue of orders, connections and pace. ``stopped`` says why it can't be used any more.
 
-    def __init__(self, provider: Provider, wire: Wire) -> None:
+    ``jobs`` counts the requests that the gateway is working on.
+    """
+
+    def __init__(self, provider: Provider, wire: Wire, last: float = 0.0) -> None:
         self.provider = provider
         self.wire = wire
         self.queue: deque[T] = deque()
         self.stopped: str | None = None
+        self.jobs = 0
         self._limit = float(provider.concurrency)
         self._slots = anyio.CapacityLimiter(provider.concurrency)
         self._not_before = 0.0
+        self._distance = 60.0 / provider.per_minute * MARGIN if provider.per_minute else 0.0
+        # ``last``: Unix time of an earlier run's last paid call; the gateway's minute knows nothing of runs.
+        self._next_paid = time.monotonic() + min(last + self._distance - time.time(), self._distance)
+        self._merge = Merge(self._settled)
 
     async def exchange(self, call: Call, on_wire: Callable[[bool], None] = lambda _: None) -> Answer:
         """Send a call until it is answered by something other than "not now".
@@ -47,11 +60,17 @@ class Lane(Generic[T]):
         Raises:
             TryLater: when it still isn't accepted after several tries; nothing was paid.
             LostAnswer: for a paid call whose fate is unknown.
-            LaneStopped: when the address is wrong.
+            LaneStopped: when the address is wrong, or nobody answers there.
         """
-        for wait in backoff(TRIES):
-            await self._pace()
+        return await (self._merge.send(call) if call.merged else self._settled(call, on_wire))
+
+    async def _settled(self, call: Call, on_wire: Callable[[bool], None] = lambda _: None) -> Answer:
+        reason, tries = "", 0
+        while tries < (TRIES if call.paid else POLL_TRIES):
+            wait = spread(tries)
+            await self._pace(paid=call.paid)
             after: float | None = None
+            busy = False
             async with self._slots:
                 on_wire(True)
                 try:
@@ -69,15 +88,24 @@ class Lane(Generic[T]):
                     if _not_now(answer, after):
                         on_wire(False)
                         self._slow(wait if after is None else after)
-                    elif _whole(answer):
+                        busy = self.jobs > 0  # no failure: one of our own has to end first
+                    elif _whole(answer, call):
                         self._quicken()
                         return answer
                     elif call.paid:
                         raise LostAnswer(f"{reason} without saying what became of the request")
+            tries += not busy
             await anyio.sleep(wait if after is None else after)
+        if call.paid:
+            raise LaneStopped(f"{reason}, {TRIES} times")
         raise TryLater(reason)
 
-    async def _pace(self) -> None:
+    async def _pace(self, *, paid: bool) -> None:
+        if paid and self._distance:
+            now = time.monotonic()
+            turn = max(now, self._next_paid)
+            self._next_paid = turn + self._distance
+            await anyio.sleep(turn - now)
         while (wait := self._not_before - time.monotonic()) > 0:  # noqa: ASYNC110  # the time itself may move
             await anyio.sleep(wait)
 
@@ -96,15 +124,21 @@ def _not_now(answer: Answer, after: float | None) -> bool:
     return answer.status == 429 or (answer.status == 503 and after is not None)
 
 
-def _whole(answer: Answer) -> bool:
-    """Something that a dialect can read: no 5xx, and no success in anything but JSON (a proxy's page, say)."""
-    return answer.status < 500 and not (answer.status < 300 and answer.json is None)
+def _whole(answer: Answer, call: Call) -> bool:
+    """Something that a dialect can read: no 5xx unless it wants it, no success without JSON (a proxy's page)."""
+    if answer.status >= 500:
+        return answer.status in call.reads and isinstance(answer.json, dict)
+    return not (answer.status < 300 and answer.json is None and call.data is None)
+
+
+def spread(number: int) -> float:
+    """Seconds to wait after the N-th try: doubling from half a second, at most 30, with a spread of a half."""
+    return min(30.0, FIRST_WAIT * 2.0 ** min(number, 20)) * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
 
 
 def backoff(tries: int) -> Iterator[float]:
-    """Seconds to wait after each try: doubling from half a second, at most 30, with a spread of a half."""
-    for number in range(tries):
-        yield min(30.0, FIRST_WAIT * 2**number) * random.uniform(0.75, 1.25)  # noqa: S311  # a spread, no secret
+    """Seconds to wait after each of so many tries."""
+    return map(spread, range(tries))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -15,7 +15,8 @@ class Order:
     """A request to be carried out, with everything the engine needs and nothing it must look up.
 
     ``jobs`` and ``cells`` run parallel to ``pictures``: what to do with each image, and (label, path, encoding) of
-    each file that comes of it, paths relative to ``folder``. ``state`` is new, or that of the open request continued.
+    each file that comes of it, paths relative to ``folder``. ``state`` is new, or that of the open request continued;
+    ``images`` are its references as they were sent then, ``sent`` is when. ``size``: pixels asked for, if known.
     """
 
     id: str
@@ -29,6 +30,9 @@ class Order:
     state: Literal["new", "intent", "accepted"] = "new"
     reserved: int = 0
     receipts: tuple[Answer, ...] = ()
+    size: tuple[int, int] | None = None
+    images: tuple[str, ...] = ()
+    sent: float = 0.0
 
     @property
     def count(self) -> int:
@@ -37,7 +41,7 @@ class Order:
 
     def anew(self) -> Order:
         """The same pictures as a new request, after one that certainly cost nothing."""
-        return replace(self, id=str(uuid.uuid4()), state="new", receipts=(), reserved=0)
+        return replace(self, id=str(uuid.uuid4()), state="new", receipts=(), reserved=0, images=(), sent=0.0)
 
     def only(self, index: int) -> Order:
         """The order, as if for one of its pictures alone."""

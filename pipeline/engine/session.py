@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import anyio
 
+from pipeline.engine.carry import Carrier
+from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
 from pipeline.engine.orders import Event, Order, Outcome
 from pipeline.ledger import Ledger
@@ -46,8 +49,14 @@ class Budget:
 class Session:
     """The shared state of a run, and how an order's end is told and recorded."""
 
-    def __init__(self, journal: Journal, executor: Executor, budget: Budget, events: Callable[[Event], None]) -> None:
+    def __init__(
+        self, journal: Journal, executor: Executor, budget: Budget, events: Callable[[Event], None], hints: Hints
+    ) -> None:
         self.journal = journal
+        self.carrier = Carrier(journal, journal.ledger.uploads(time.time()))
+        self.hints = hints
+        self.claims = anyio.Lock()
+        self.claimed: set[str] = set()  # ids at the gateway that this run found for lost answers
         self.executor = executor
         self.budget = budget
         self.events = events

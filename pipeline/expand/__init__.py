@@ -50,7 +50,7 @@ class Expansion:
 
     def fingerprint(self) -> str:
         """A digest of every input that decides what is made, where, and at which price."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(f"{self.manifest.routing}\n".encode())
         for provider in self.manifest.providers:
             digest.update(f"{provider.name}\0{provider.offer.gateway}\0{provider.offer.id}\0{provider.usd}\n".encode())
         for cell in self.cells:
@@ -269,12 +269,12 @@ class _Expander:
         whole = text is not None and references is not None  # what is broken already is not checked further
         text, references = text or "", references or ()
         prefix = _prefix(self.manifest, text, references)
-        specs: dict[tuple[str, str, str], Spec] = {}
+        specs: dict[tuple[str, ...], Spec] = {}
         vary = "_".join(slug(label) for _, label in place.vary)
         shared = context | {"vary": vary} | dict(place.vary)
         for combo in combos:
             wanted = combo.format if self.manifest.outputs.native else "png"
-            shape = (combo.resolution, combo.aspect_ratio, wanted)
+            shape = (combo.resolution, combo.aspect_ratio, wanted, combo.provider)
             spec = specs.get(shape)
             if spec is None:
                 spec = specs[shape] = self.spec(prefix, text, references, shape)
@@ -282,10 +282,10 @@ class _Expander:
             self.cell(place, combo, self.picture(spec, combo.variant), shared)
 
     def spec(
-        self, prefix: hashlib._Hash, text: str, references: tuple[Reference, ...], shape: tuple[str, str, str]
+        self, prefix: hashlib._Hash, text: str, references: tuple[Reference, ...], shape: tuple[str, str, str, str]
     ) -> Spec:
         digest = prefix.copy()
-        digest.update("\0".join(shape).encode())
+        digest.update("\0".join(shape if shape[3] else shape[:3]).encode())
         return Spec(digest.hexdigest(), self.manifest.model.name, self.manifest.proof, text, references, *shape)
 
     def picture(self, spec: Spec, variant: int) -> Picture:
@@ -298,12 +298,14 @@ class _Expander:
     def cell(self, place: Place, combo: Combo, picture: Picture, shared: dict[str, object]) -> None:
         extension = EXTENSION[combo.format]
         ratio = combo.aspect_ratio.replace(":", "x")
-        label = f"{place.label}/{ratio}/{combo.resolution}/v{combo.variant}.{extension}"
+        provider = f"{combo.provider}/" if combo.provider else ""
+        label = f"{place.label}/{ratio}/{combo.resolution}/{provider}v{combo.variant}.{extension}"
         context = {
             **shared,
             "aspect_ratio": combo.aspect_ratio,
             "resolution": combo.resolution,
             "variant": combo.variant,
+            "provider": combo.provider,
             "format": combo.format,
             "ext": extension,
         }

@@ -18,7 +18,7 @@ MAX_CELLS = 200_000
 """More is refused before it is built: at $0.028 a picture this is thousands of dollars in one manifest."""
 MAX_VARIANT = 100
 
-OUTPUT_AXES = ("resolution", "aspect_ratio", "variant", "format")
+OUTPUT_AXES = ("resolution", "aspect_ratio", "variant", "format", "provider")
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -29,6 +29,7 @@ class Combo(NamedTuple):
     aspect_ratio: str
     variant: int
     format: str
+    provider: str = ""  # empty where the matrix has no such axis
 
 
 class Matrix:
@@ -48,6 +49,7 @@ class Matrix:
         outputs = self.manifest.outputs
         cells = 0
         shape = len(outputs.resolution) * len(outputs.aspect_ratio) * len(outputs.format) * outputs.variants
+        shape *= len(outputs.provider) or 1
         for prompt in self.manifest.prompts:
             products = sum(len(self.manifest.products.get(name, ())) for name in prompt.sets)
             cells += products * math.prod(len(values) for values in prompt.vary.values()) * shape
@@ -103,6 +105,7 @@ class Matrix:
             "aspect_ratio": list(outputs.aspect_ratio),
             "variant": [str(number) for number in range(1, outputs.variants + 1)],
             "format": list(outputs.format),
+            "provider": list(outputs.provider) or [""],
         }
         axes = []
         for axis, values in matrix.items():
@@ -119,7 +122,7 @@ class Matrix:
         if math.prod(map(len, axes)) > MAX_CELLS:
             fact = f"the rule makes more than {MAX_CELLS:,} cells"
             raise ManifestError([self.manifest.problem(rule.path, fact, "narrow it")])
-        for resolution, ratio, variant, kind in itertools.product(*axes):
+        for resolution, ratio, variant, kind, provider in itertools.product(*axes):
             if kind not in EXTENSION:
                 self.hits.add(rule.path)
                 self.found.add((*rule.path, "format"), f"{kind!r} is no format", did_you_mean(kind, EXTENSION))
@@ -129,7 +132,7 @@ class Matrix:
                     (*rule.path, "variant"), f"{variant!r} is no variant", f"variants are 1 to {MAX_VARIANT}"
                 )
             else:
-                yield Combo(resolution, ratio, int(variant), kind)
+                yield Combo(resolution, ratio, int(variant), kind, provider)
 
     def unmatched(self) -> None:
         """Complain of the rules that matched nothing."""
@@ -150,6 +153,7 @@ class Matrix:
             "aspect_ratio": manifest.outputs.aspect_ratio,
             "format": manifest.outputs.format,
             "variant": map(str, range(1, manifest.outputs.variants + 1)),
+            "provider": manifest.outputs.provider,
         }
         for prompt in manifest.prompts:
             for axis, values in prompt.vary.items():
@@ -169,9 +173,10 @@ class Matrix:
 def _whole(manifest: Manifest) -> list[Combo]:
     outputs = manifest.outputs
     return [
-        Combo(resolution, ratio, variant, kind)
+        Combo(resolution, ratio, variant, kind, provider)
         for ratio in outputs.aspect_ratio
         for resolution in outputs.resolution
+        for provider in outputs.provider or ("",)
         for variant in range(1, outputs.variants + 1)
         for kind in outputs.format
     ]

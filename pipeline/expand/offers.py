@@ -17,6 +17,7 @@ def check_offers(manifest: Manifest, found: Findings, spec: Spec, place: Place, 
     lacks = [
         (provider, [lack for lack in provider_lacks(provider.offer, spec) if whole or lack[0] in _SHAPE])
         for provider in manifest.providers
+        if spec.provider in ("", provider.name)
     ]
     if any(not lack for _, lack in lacks):
         return

@@ -75,5 +75,7 @@ def _offer(gateway: str, offer: Any) -> Offer:  # noqa: ANN401  # checked agains
         count=offer["count"],
         concurrency=offer.get("concurrency", 2),
         source=offer.get("source", ""),
-        fields=offer.get("fields", {}),
+        per_minute=offer.get("per_minute"),
+        fields=dict(offer.get("fields", {})),
+        values={name: dict(words) for name, words in offer.get("values", {}).items()},
     )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from pipeline.errors import LaneStopped, LostAnswer, Refused, TryLater
+from pipeline.gateways.local import Local
 from pipeline.types import Answer, Call, Flow, Job, RemoteImage
 
 
-class FakeById:
+class FakeById(Local):
     """Submit with our id, poll, fetch. The same id twice is one job (as Runware's taskUUID)."""
 
     name: ClassVar[str] = "fake"
-    settles: ClassVar[Literal["id", "none"]] = "id"
-    url: ClassVar[str] = "http://127.0.0.1:9"
+    settles: ClassVar[Literal["id", "trace", "none"]] = "id"
 
     def make(self, job: Job) -> Flow:
         """Submit once, poll until it is done."""

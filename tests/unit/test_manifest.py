@@ -94,7 +94,7 @@ def test_the_command_line_chooses_providers(tmp_path):
     """Chosen providers replace the listed ones and keep the settings listed under their names."""
     listed = ["runware", {"name": "fal", "concurrency": 9}]
     made = load(manifest(tmp_path, providers=listed), providers=["fal", "eachlabs"])
-    assert [(provider.name, provider.concurrency) for provider in made.providers] == [("fal", 9), ("eachlabs", 2)]
+    assert [(provider.name, provider.concurrency) for provider in made.providers] == [("fal", 9), ("eachlabs", 10)]
 
 
 def test_proofs_of_a_paid_campaign_have_their_own_folder(tmp_path):
@@ -121,7 +121,7 @@ def test_proofs_of_a_paid_campaign_have_their_own_folder(tmp_path):
         ([{"gateway": "fal"}], ["providers[0]: the key 'name' is missing; add `name: 'fal'`"]),
         (
             [{"name": "fal", "key": "s3cret"}],
-            ["providers[0].key: unknown key 'key'; there is base_url, concurrency, gateway, name, usd"],
+            ["providers[0].key: unknown key 'key'; did you mean 'key_env'?"],
         ),
         pytest.param(
             *(["fal", "runware", "fal"], ["providers[2]: the provider 'fal' stands twice; give one another `name`"])

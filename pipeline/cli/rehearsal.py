@@ -1,0 +1,61 @@
+"""Where gateways are called: at their own addresses, at those of the environment, or at an emulator of ours."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from pipeline.cli.show import Console, count
+from pipeline.gateways import DIALECTS
+from pipeline.ledger import Ledger
+from pipeline.types import Provider, dollars
+
+KEY = "rehearsal"
+"""The emulator takes any key; a real one is not asked for, and not sent."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Gateway → address, where it isn't the vendor's own. ``keys`` gives keys that are not looked for."""
+
+    urls: dict[str, str] = field(default_factory=dict)
+    emulated: bool = False
+
+    def keys(self, providers: tuple[Provider, ...]) -> dict[str, str]:
+        """Provider name → key, for a rehearsal."""
+        return {provider.name: KEY for provider in providers}
+
+
+def environment_places() -> Places:
+    """``FAL_BASE_URL`` and its like."""
+    names = {gateway: f"{gateway.upper()}_BASE_URL" for gateway in DIALECTS}
+    return Places({gateway: os.environ[name] for gateway, name in names.items() if os.environ.get(name)})
+
+
+@contextlib.contextmanager
+def called_at(arguments: argparse.Namespace, console: Console) -> Iterator[Places]:
+    """For the length of a run: an emulator for ``--emulate``, which tells its bill in the end."""
+    if not arguments.emulate:
+        yield environment_places()
+        return
+    from pipeline.emulator import Settings, serve
+
+    with serve(Settings(speed=arguments.emulate_speed)) as emulator:
+        yield Places(dict(emulator.urls), emulated=True)
+        bills = [emulator.bill(gateway) for gateway in emulator.urls]
+        pictures, usd = sum(bill["pictures"] for bill in bills), sum(bill["usd_micro"] for bill in bills)
+        console.note(f"rehearsed: the emulator would have billed {dollars(usd)} for {count(pictures, 'picture')}")
+
+
+def forget_open(ledger: Ledger) -> None:
+    """What an earlier rehearsal left open: its emulator is gone, and nothing was ever paid."""
+    rows = list(ledger.requests("state IN ('intent', 'accepted', 'uncertain')"))
+    if rows:
+        ledger.commit([_forget(row.id) for row in rows])
+
+
+def _forget(request: str) -> Callable[[Ledger], None]:
+    return lambda ledger: ledger.settle(request, "failed", 0, "the emulator of that rehearsal is gone")

@@ -1,0 +1,105 @@
+"""How references travel: web addresses as they are, local files inline or uploaded once per provider and content."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+import uuid
+from collections import defaultdict
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from pipeline.engine.journal import Journal
+from pipeline.engine.lane import Lane
+from pipeline.engine.orders import Order
+from pipeline.errors import LaneStopped, LostAnswer, TryLater
+from pipeline.gateways import Dialect
+from pipeline.types import LocalFile, Reference, Upload, Uploaded
+
+SPARE = 3600.0
+"""Seconds before its end from which an upload isn't used any more."""
+
+
+class Carrier:
+    """The uploads of one run, known to the ledger so that later runs use them again."""
+
+    def __init__(self, journal: Journal, uploads: dict[tuple[str, str, str], str]) -> None:
+        self._journal = journal
+        self._uploads = uploads
+        self._locks: dict[tuple[str, str, str], anyio.Lock] = defaultdict(anyio.Lock)
+
+    async def images(self, lane: Lane[Order], dialect: Dialect, references: tuple[Reference, ...]) -> tuple[str, ...]:
+        """The references as this provider takes them, in slot order.
+
+        Raises:
+            RequestError: when one can't be read or uploaded; nothing was paid.
+        """
+        return tuple([await self.image(lane, dialect, reference) for reference in references])
+
+    async def image(self, lane: Lane[Order], dialect: Dialect, reference: Reference) -> str:
+        """One reference as this provider takes it."""
+        if "://" in reference.source or not dialect.references:
+            return reference.source
+        if lane.provider.options.get("references", dialect.references[0]) == "inline":
+            data = await anyio.to_thread.run_sync(_read, reference)
+            return f"data:{_kind(data)};base64,{base64.b64encode(data).decode()}"
+        where = (lane.provider.name, lane.provider.base_url or "", reference.digest)
+        async with self._locks[where]:
+            if where not in self._uploads:
+                self._uploads[where] = await self.upload(lane, dialect, reference)
+            return self._uploads[where]
+
+    async def upload(self, lane: Lane[Order], dialect: Dialect, reference: Reference) -> str:
+        """Upload a file, and remember it."""
+        data = await anyio.to_thread.run_sync(_read, reference)
+        file = LocalFile(str(uuid.uuid4()), f"{reference.digest[:16]}{_suffix(data)}", _kind(data), data)
+        done = await _carried_out(lane, dialect.upload(file, lane.provider.base_url or ""))
+        until = time.time() + done.seconds - SPARE
+        where = (lane.provider.name, lane.provider.base_url or "", reference.digest)
+        await self._journal.write(lambda ledger: ledger.add_upload(*where, done.reference, until))
+        return done.reference
+
+
+async def _carried_out(lane: Lane[Order], flow: Upload) -> Uploaded:
+    try:
+        call = next(flow)
+        while True:
+            call = flow.send(await lane.exchange(call))
+    except (TryLater, LostAnswer) as error:
+        raise LaneStopped(f"references can't be uploaded: {error}") from None
+    except StopIteration as done:
+        uploaded: Uploaded = done.value
+        return uploaded
+
+
+def _read(reference: Reference) -> bytes:
+    """The bytes of a reference, if they are those that the plan was made from."""
+    try:
+        data = Path(reference.source).read_bytes()
+    except OSError as error:
+        raise TryLater(f"{reference.name}: can't be read: {error.strerror}") from None
+    if hashlib.sha256(data).hexdigest() != reference.digest:
+        raise TryLater(f"{reference.name}: was changed while the run went on: run again")
+    return data
+
+
+def _kind(data: bytes) -> str:
+    """The media type, from the first bytes: a file's name may say anything."""
+    if data.startswith(b"\x89PNG"):
+        return "image/png"
+    return "image/webp" if data[8:12] == b"WEBP" else "image/jpeg"
+
+
+def _suffix(data: bytes) -> str:
+    return {"image/png": ".png", "image/webp": ".webp"}.get(_kind(data), ".jpg")
+
+
+def as_sent(images: tuple[str, ...], references: tuple[Reference, ...]) -> tuple[str, ...]:
+    """The references as the ledger keeps them: inline bytes by their digest."""
+    return tuple(
+        f"sha256:{reference.digest}" if image.startswith("data:") else image
+        for image, reference in zip(images, references, strict=True)
+    )

@@ -1,0 +1,136 @@
+"""The end of an order: its images through the data plane, into the ledger, and the request settled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import BrokenExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+
+from pipeline.engine.drive import Drive, StillOpen
+from pipeline.engine.lane import backoff
+from pipeline.engine.orders import Event
+from pipeline.errors import DownloadError, MediaError, Refused, StorageError
+from pipeline.ledger import FileRow, Ledger, PictureRow
+from pipeline.media import FinishedPicture, finish
+from pipeline.types import RemoteImage
+
+FETCHES = 3
+"""How often a picture's link is asked for and fetched before it is left for the next run."""
+
+
+class Finish:
+    """Records the pictures of one drive."""
+
+    def __init__(self, drive: Drive) -> None:
+        self.drive = drive
+        self.session = drive.session
+        self.order = drive.order
+        self.recorded: set[int] = set()
+
+    async def run(self, images: list[RemoteImage]) -> None:
+        """Record all pictures of the order; a link that doesn't work is asked for again."""
+        gone, reason = False, ""
+        for number, wait in enumerate(backoff(FETCHES)):
+            if number:
+                # The flow is replayed from its receipt: polling again gives a fresh link.
+                images = await self.drive.images()
+            try:
+                return await self.all(images)
+            except DownloadError as error:
+                reason, gone = str(error), error.gone
+            await anyio.sleep(wait)
+        if not gone:
+            raise StillOpen(reason)
+        await self.drive.end("failed", reason, self.drive.price)
+        raise Refused(f"the picture was made and its link has expired: {reason}")
+
+    async def all(self, images: list[RemoteImage]) -> None:
+        """Hand each image to the data plane, record what comes back, and settle the request."""
+        order = self.order
+        gone: list[DownloadError] = []
+        with self.session.shield() as scope:
+            async with anyio.create_task_group() as group:
+                for index, image in enumerate(images[: order.count]):
+                    if index not in self.recorded:
+                        group.start_soon(self.one, index, image, gone)
+            if not gone:
+                await self.drive.end("made", None, sum(map(self.cost, images)))
+                for index in range(len(images), order.count):
+                    reason = f"the gateway made {len(images)} of {order.count} pictures"
+                    await self.session.failed(order.only(index), reason, permanent=False)
+        if gone:
+            raise gone[0]
+        if scope.cancelled_caught:
+            raise StillOpen("left while its pictures were fetched")
+
+    async def one(self, index: int, image: RemoteImage, gone: list[DownloadError]) -> None:
+        """One image through the data plane and into the ledger; what can't be fetched goes to ``gone``."""
+        job = self.order.jobs[index]
+        job = replace(job, image=image, proof=job.proof if image.proof else None)
+        try:
+            finished = await asyncio.wrap_future(self.session.executor.submit(finish, job))
+        except DownloadError as error:
+            gone.append(error)
+        except MediaError as error:
+            # What costs nothing is simply tried again by the next run.
+            costs = self.drive.provider.usd > 0
+            await self.session.failed(self.order.only(index), str(error), permanent=costs)
+            self.recorded.add(index)
+        except OSError as error:
+            raise StorageError(f"{error.filename or job.stem}: can't be written: {error.strerror}") from None
+        except BrokenExecutor:
+            raise StorageError("a worker process died: run again, with fewer --workers") from None
+        else:
+            await self.record(index, image, finished)
+            self.recorded.add(index)
+
+    def cost(self, image: RemoteImage) -> int:
+        """Micro-dollars: what the gateway tells, or else the provider's price."""
+        sane = isinstance(image.usd, int) and 0 <= image.usd < 2**53
+        return image.usd if sane and image.usd is not None else self.drive.provider.usd
+
+    async def record(self, index: int, image: RemoteImage, finished: FinishedPicture) -> None:
+        """Make a verified picture known to the ledger."""
+        order, picture, now = self.order, self.order.pictures[index], time.time()
+        usd = self.cost(image)
+        row = PictureRow(
+            key=picture.key,
+            take=order.take,
+            spec=order.spec.key,
+            variant=picture.variant,
+            request=order.id,
+            original=Path(*Path(finished.original.path).parts[-2:]).as_posix(),
+            sha256=finished.original.sha256,
+            bytes=finished.original.bytes,
+            width=finished.width,
+            height=finished.height,
+            seed=image.seed if isinstance(image.seed, int) and abs(image.seed) < 2**63 else None,
+            usd=usd,
+            nsfw=None if image.nsfw is None else int(image.nsfw),
+            seconds=round(now - self.drive.started, 3),
+            at=now,
+        )
+        files = [
+            (label, FileRow(path, picture.key, order.take, encoding, file.sha256, file.bytes, file.mtime_ns))
+            for (label, path, encoding), file in zip(order.cells[index], finished.renditions, strict=True)
+        ]
+        drive = self.drive
+        new, drive.state = drive.state == "new", "accepted" if drive.state == "new" else drive.state
+
+        def write(ledger: Ledger) -> None:
+            if new:  # a flow without a paid call: its request is known as it is made
+                ledger.add_spec(order.spec)
+                ledger.add_request(self.drive.row("made"))
+            ledger.add_picture(row)
+            for label, file in files:
+                ledger.add_file(file)
+                ledger.add_cell(label, picture.key, order.spec.key)
+
+        await self.session.journal.write(write)
+        self.session.outcome.made += 1
+        self.session.outcome.usd += usd
+        self.session.events(Event("made", self.order.label_of(index), "", usd))

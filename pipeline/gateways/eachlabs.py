@@ -1,0 +1,175 @@
+"""Each Labs: a prediction is created, then polled.
+
+Sources: Each Labs' model page (seeds/eachlabs-kling-o1.md), its documentation of predictions, executions, uploads and
+webhooks, and its OpenAPI files, which differ from each other in the words of every status and error: all are read.
+A submit is not deduplicated; a lost one is searched among the account's executions, by the input that a prediction
+echoes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar, Literal
+from urllib.parse import quote, urlencode
+
+from pipeline.errors import Forgotten, Refused, TryLater
+from pipeline.gateways.reading import (
+    broken,
+    check_accepted,
+    check_polled,
+    image,
+    inputs,
+    items,
+    number,
+    part,
+    said,
+    text,
+    unix,
+    utc,
+)
+from pipeline.types import (
+    Answer,
+    Call,
+    Fate,
+    Flow,
+    Job,
+    Json,
+    LocalFile,
+    Polling,
+    RemoteImage,
+    Trace,
+    Upload,
+    Uploaded,
+    micro_usd,
+)
+
+API = "https://api.eachlabs.ai"
+UNKNOWN_POLLS = 4
+UPLOAD_SECONDS = 30 * 86400
+CLOCKS = 120.0
+"""Seconds that their clock may be off ours when an execution is looked for."""
+SEARCHED = 300
+"""Executions of the time in question that are looked at, at most."""
+
+_DONE = {"success", "succeeded", "completed"}
+_FAILED = {"error", "failed"}
+_CANCELLED = {"cancelled", "canceled"}
+
+
+class Eachlabs:
+    """The prediction API of Each Labs."""
+
+    name: ClassVar[str] = "eachlabs"
+    settles: ClassVar[Literal["id", "trace", "none"]] = "trace"
+    references: ClassVar[tuple[Literal["inline", "upload"], ...]] = ("upload",)
+    key: ClassVar[str] = "EACHLABS_API_KEY"
+    origins: ClassVar[tuple[str, ...]] = (API,)
+    polling: ClassVar[Polling] = Polling(3.0, 3.0)
+    patience: ClassVar[float] = 20.0
+
+    def headers(self, key: str, options: Mapping[str, Json]) -> dict[str, str]:
+        """``X-API-Key``, as on the model page; or ``Authorization: Bearer``, as in the newer pages."""
+        return {"Authorization": f"Bearer {key}"} if options.get("auth") == "bearer" else {"X-API-Key": key}
+
+    def make(self, job: Job) -> Flow:
+        """Create a prediction, and poll it."""
+        body: dict[str, Json] = {"model": job.offer.id, "version": "0.0.1", "input": inputs(job)}
+        if job.webhook:
+            body |= {"webhook_url": job.webhook, "webhook_secret": job.secret}
+        slash = "/" if job.options.get("trailing_slash") else ""
+        url = job.url(API, f"/v1/prediction{slash}")
+        answer = yield Call("POST", url, json=body, headers={"X-Request-Id": job.id}, paid=True)
+        check_accepted(answer, self.name)
+        prediction = self.remote_id(answer)
+        if not prediction:
+            broken(self.name, "the answer names no prediction")
+        unknown = 0
+        for wait in job.polling.waits():
+            polled = yield Call("GET", job.url(API, f"/v1/prediction/{quote(prediction, safe='')}"), after=wait)
+            if polled.status == 404:
+                unknown += 1
+                if unknown == UNKNOWN_POLLS:
+                    raise Forgotten(f"Each Labs does not know prediction {prediction} any more")
+                continue
+            check_polled(polled, self.name)
+            status = text(polled.json, "status").lower()
+            if status in _DONE:
+                return _images(polled.json)
+            if status in _FAILED or status in _CANCELLED:
+                raise _failure(polled.json, status)
+            if not status:
+                broken(self.name, "a prediction without a status")
+        raise AssertionError  # the waits don't end
+
+    def trace(self, job: Job, sent: float, now: float, claimed: frozenset[str]) -> Trace:
+        """Search the executions since it was sent for one with exactly this input that is nobody's yet."""
+        seen = 0
+        while seen < SEARCHED:
+            query = {"model": job.offer.id, "from": utc(sent - CLOCKS), "limit": 100, "offset": seen}
+            listed = yield Call("GET", job.url(API, f"/v1/executions?{urlencode(query)}"))
+            check_accepted(listed, self.name)
+            rows = items(listed.json, "executions")
+            for row in rows:
+                found = text(row, "id")
+                created = unix(text(row, "created_at"))
+                if not found or found in claimed or (created is not None and created < sent - CLOCKS):
+                    continue
+                polled = yield Call("GET", job.url(API, f"/v1/prediction/{quote(found, safe='')}"))
+                if polled.status < 300 and _same(part(polled.json, "input"), inputs(job)):
+                    return Fate("accepted", Answer(200, {}, {"status": "success", "predictionID": found}))
+            seen += len(rows)
+            if len(rows) < 100:
+                return Fate("unknown", text="Each Labs has no execution with this input")
+        return Fate("unknown", text=f"not among the {SEARCHED} executions that Each Labs lists of that time")
+
+    def remote_id(self, receipt: Answer) -> str:
+        """Each Labs' prediction id, by its newer name or its older one."""
+        return text(receipt.json, "predictionID") or text(receipt.json, "id")
+
+    def upload(self, file: LocalFile, base_url: str) -> Upload:
+        """Ask for a presigned place, then put the bytes there with the headers it requires."""
+        asked: Json = {"content_type": file.kind, "file_type": "image", "expires_in_seconds": UPLOAD_SECONDS}
+        place = yield Call("POST", f"{base_url or API}/v1/upload/presign", json=asked)
+        check_accepted(place, self.name)
+        where, given = text(place.json, "presigned_url"), text(place.json, "public_url")
+        if not where or not given:
+            broken(self.name, "no place to upload to")
+        required = part(place.json, "required_headers")
+        headers = (
+            {name: value for name, value in required.items() if isinstance(value, str)}
+            if isinstance(required, dict)
+            else {}
+        )
+        put = yield Call("PUT", where, data=file.data, headers={"Content-Type": file.kind, **headers}, seconds=120.0)
+        check_accepted(put, self.name)
+        return Uploaded(given, float(UPLOAD_SECONDS))
+
+
+def _images(prediction: Json) -> list[RemoteImage]:
+    """``output`` is a string, a list of strings, an object, or a list of objects."""
+    output = part(prediction, "output")
+    entries = output if isinstance(output, list) else [output]
+    images = [image(entry) or image(part(entry, "url")) for entry in entries]
+    whole = [found for found in images if found is not None]
+    if not whole or len(whole) != len(images):
+        broken("eachlabs", "a finished prediction without images")
+    cost = number(prediction, "metrics", "cost")
+    return [replace(found, usd=None if cost is None else micro_usd(cost) // len(whole)) for found in whole]
+
+
+def _failure(prediction: Json, status: str) -> TryLater | Refused:
+    """Why a prediction failed. ``retryable`` decides, not the list of codes; a cancelled one never bills."""
+    words = said(prediction) or status
+    cost = number(prediction, "metrics", "cost")
+    usd = None if cost is None else micro_usd(cost)
+    if status in _CANCELLED:
+        return Refused("cancelled at Each Labs", usd=0)
+    if part(prediction, "output", "retryable") is True and not usd:
+        return TryLater(f"Each Labs: {words}")
+    return Refused(f"Each Labs: {words}", usd=usd)
+
+
+def _same(echoed: Json, asked: dict[str, Json]) -> bool:
+    """Whether an echoed input is what we asked for; it may hold defaults beside."""
+    return isinstance(echoed, dict) and all(echoed.get(name) == value for name, value in asked.items())

@@ -1,0 +1,233 @@
+"""Runware: arrays of tasks with UUIDs of ours.
+
+Sources: Runware's model page (seeds/runware-kling-image-o1.md), its pages on task polling, errors and webhooks, and its
+SDKs. A ``taskUUID`` is unique: sent again after a lost answer it is refused with ``conflictTaskUUID``, which says that
+the task is there. Polls of several requests share one POST.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from pipeline.errors import Forgotten, LaneStopped, LostAnswer, Refused, RequestError, TryLater
+from pipeline.gateways.reading import broken, check_accepted, image, inline, inputs, items, number, part, said, text
+from pipeline.types import (
+    Answer,
+    Call,
+    Fate,
+    Flow,
+    Job,
+    Json,
+    LocalFile,
+    Polling,
+    RemoteImage,
+    Trace,
+    Upload,
+    Uploaded,
+    micro_usd,
+)
+
+API = "https://api.runware.ai"
+UPLOAD_SECONDS = 20 * 86400.0
+"""Uploads are "removed 30 days after last use"."""
+EMPTY_POLLS = 4
+"""Polls that say nothing of a task before its details are asked for."""
+_EXTRAS = ("outputType", "outputQuality", "ttl", "safety", "uploadEndpoint")
+
+_STOPPING = ("invalidApiKey", "unauthorized", "missingApiKey", "insufficientCredits", "accountSuspended", "forbidden")
+_LATER = ("rate", "provider", "inference", "taskfailed", "timeout", "server", "unavailable", "internal")
+_SAFETY = ("content", "nsfw", "blocked", "moderation", "sensitive")
+
+
+class Runware:
+    """The task API of Runware, over HTTP."""
+
+    name: ClassVar[str] = "runware"
+    settles: ClassVar[Literal["id", "trace", "none"]] = "id"
+    references: ClassVar[tuple[Literal["inline", "upload"], ...]] = ("upload", "inline")
+    key: ClassVar[str] = "RUNWARE_API_KEY"
+    origins: ClassVar[tuple[str, ...]] = (API,)
+    polling: ClassVar[Polling] = Polling(1.0, 1.5)
+    patience: ClassVar[float] = 0.0
+
+    def headers(self, key: str, options: Mapping[str, Json]) -> dict[str, str]:
+        """``Authorization: Bearer``."""
+        return {"Authorization": f"Bearer {key}"}
+
+    def make(self, job: Job) -> Flow:
+        """Send the task, then ask for its results until there are as many as were asked for."""
+        sync = job.options.get("delivery") == "sync"
+        answer = yield self.submit(job, sync=sync)
+        found = _Found(job)
+        if not _conflict(answer, job.id):
+            if answer.status >= 300 or _errors(answer.json, job.id):
+                raise _refusal(answer, job.id)
+            if not isinstance(part(answer.json, "data"), list):
+                broken(self.name, "the answer holds no data")
+            found.read(answer.json)
+        asked: Json = [{"taskType": "getResponse", "taskUUID": job.id}]
+        empty = 0
+        for wait in job.polling.waits():
+            if len(found.images) >= job.count:
+                break
+            polled = yield Call("POST", job.url(API, "/v1"), json=asked, after=wait, merged=True)
+            if polled.status in (401, 403):
+                check_accepted(polled, self.name)
+            if found.read(polled.json):
+                empty = 0
+            elif polled.status >= 300:
+                broken(self.name, f"asked how it goes, it answered {polled.status}: {said(polled.json)}")
+            else:
+                empty += 1
+            if found.error is not None and not found.running:
+                if found.images:
+                    break
+                raise found.error
+            if empty == EMPTY_POLLS:
+                yield from self.details(job, found)
+                empty = 0
+        return found.images
+
+    def submit(self, job: Job, *, sync: bool) -> Call:
+        """The paid call."""
+        task: dict[str, Json] = {
+            "taskType": "imageInference",
+            "taskUUID": job.id,
+            "model": job.offer.id,
+            **inputs(job),
+            "deliveryMethod": "sync" if sync else "async",
+            "includeCost": True,
+            **{name: job.options[name] for name in _EXTRAS if name in job.options},
+        }
+        if job.webhook:
+            task["webhookURL"] = job.webhook
+        return Call(
+            "POST",
+            job.url(API, "/v1"),
+            json=[task],
+            paid=True,
+            seconds=job.deadline if sync else 60.0,
+            reads=(500, 503),
+        )
+
+    def details(self, job: Job, found: _Found) -> Flow:
+        """``getTaskDetails``, for a task that ``getResponse`` says nothing of."""
+        asked: Json = [{"taskType": "getTaskDetails", "taskUUID": job.id}]
+        answer = yield Call("POST", job.url(API, "/v1"), json=asked, merged=True)
+        told = [entry for entry in items(answer.json, "data") if text(entry, "taskUUID") == job.id]
+        for entry in told:
+            found.read(part(entry, "response"))
+        if not any(part(entry, "request") or part(entry, "response") for entry in told):
+            raise Forgotten(f"Runware does not know task {job.id} any more")
+        return []
+
+    def trace(self, job: Job, sent: float, now: float, claimed: frozenset[str]) -> Trace:
+        """Not needed: the task is sent again under its own id."""
+        yield from ()
+        return Fate("unknown")
+
+    def remote_id(self, receipt: Answer) -> str:
+        """Our own ``taskUUID`` is Runware's."""
+        return text(receipt.json, "data", 0, "taskUUID")
+
+    def upload(self, file: LocalFile, base_url: str) -> Upload:
+        """Into Runware's media storage."""
+        media = f"data:{file.kind};base64,{base64.b64encode(file.data).decode()}"
+        task: Json = [{"taskType": "mediaStorage", "taskUUID": file.id, "operation": "upload", "media": media}]
+        answer = yield Call("POST", f"{base_url or API}/v1", json=task, seconds=120.0)
+        if _errors(answer.json, file.id) or answer.status >= 300:
+            raise _refusal(answer, file.id)
+        given = text(answer.json, "data", 0, "mediaUUID") or text(answer.json, "data", "mediaUUID")
+        if not given:
+            broken(self.name, "the upload has no id")
+        return Uploaded(given, UPLOAD_SECONDS)
+
+
+class _Found:
+    """What is known of a task's results so far: its state is cumulative, and repeated by every poll."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.seen: dict[str, RemoteImage] = {}
+        self.error: RequestError | None = None
+        self.running = False
+
+    @property
+    def images(self) -> list[RemoteImage]:
+        return list(self.seen.values())
+
+    def read(self, body: Json) -> bool:
+        """Take in an answer; whether it said anything of this task."""
+        errors = _errors(body, self.job.id)
+        told = [entry for entry in items(body, "data") if text(entry, "taskUUID") == self.job.id]
+        self.running = any(text(entry, "status") in ("processing", "pending") for entry in told)
+        for entry in told:
+            found = _image(entry)
+            if found is not None:
+                name = text(entry, "imageUUID") or str(len(self.seen))
+                self.seen.setdefault(name, found)
+            elif text(entry, "status") == "error" or part(entry, "error"):
+                errors.append(entry)
+        if errors:
+            self.error = _verdict(errors, 200)
+        return bool(errors or told)
+
+
+def _image(entry: Json) -> RemoteImage | None:
+    found = (
+        image(part(entry, "imageURL")) or inline(part(entry, "imageBase64Data")) or image(part(entry, "imageDataURI"))
+    )
+    if found is None:
+        return None
+    cost, seed, nsfw = number(entry, "cost"), part(entry, "seed"), part(entry, "NSFWContent")
+    return replace(
+        found,
+        usd=None if cost is None else micro_usd(cost),
+        seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
+        nsfw=nsfw if isinstance(nsfw, bool) else None,
+    )
+
+
+def _errors(body: Json, task: str) -> list[Json]:
+    """The errors that belong to a task: those that name it, and those that name none."""
+    found = items(body, "errors") + items(body, "error")
+    return [entry for entry in found if text(entry, "taskUUID") in (task, "")]
+
+
+def _codes(errors: list[Json]) -> Iterator[str]:
+    for entry in errors:
+        yield text(entry, "code") or text(entry, "error", "code")
+
+
+def _conflict(answer: Answer, task: str) -> bool:
+    """Whether the task is there already: an earlier answer was lost."""
+    return "conflictTaskUUID" in _codes(_errors(answer.json, task))
+
+
+def _refusal(answer: Answer, task: str) -> RequestError:
+    """What an answer to a submit means that is no acceptance."""
+    errors = _errors(answer.json, task)
+    if errors:
+        return _verdict(errors, answer.status, accepted=False)
+    try:
+        check_accepted(answer, "runware")
+    except RequestError as error:
+        return error
+    return LostAnswer("runware: the answer makes no sense")
+
+
+def _verdict(errors: list[Json], status: int, *, accepted: bool = True) -> RequestError:
+    """The disposition of Runware's error codes, by category: they are "not a stable contract"."""
+    codes = list(_codes(errors))
+    words = f"Runware: {said(errors)}"
+    if status in (401, 402, 403) or any(code in _STOPPING for code in codes):
+        return LaneStopped(words)
+    lower = [code.lower() for code in codes]
+    if any(word in code for code in lower for word in _SAFETY):
+        return Refused(words, usd=None if accepted else 0)
+    if status in (429, 500, 503) or any(word in code for code in lower for word in _LATER):
+        return TryLater(words)
+    return Refused(words, usd=None if accepted else 0)
