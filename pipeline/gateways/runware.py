@@ -37,6 +37,7 @@ EMPTY_POLLS = 4
 """Polls that say nothing of a task before its details are asked for."""
 _EXTRAS = ("outputType", "outputQuality", "ttl", "safety", "uploadEndpoint")
 
+_UNKNOWN = ("taskNotFound", "taskExpired")
 _STOPPING = ("invalidApiKey", "unauthorized", "missingApiKey", "insufficientCredits", "accountSuspended", "forbidden")
 _LATER = ("rate", "provider", "inference", "taskfailed", "timeout", "server", "unavailable", "internal")
 _SAFETY = ("content", "nsfw", "blocked", "moderation", "sensitive")
@@ -78,7 +79,7 @@ class Runware:
                 check_accepted(polled, self.name)
             if found.read(polled.json):
                 empty = 0
-            elif polled.status >= 300:
+            elif polled.status >= 300 and polled.status != 404:
                 broken(self.name, f"asked how it goes, it answered {polled.status}: {said(polled.json)}")
             else:
                 empty += 1
@@ -161,7 +162,7 @@ class _Found:
 
     def read(self, body: Json) -> bool:
         """Take in an answer; whether it said anything of this task."""
-        errors = _errors(body, self.job.id)
+        errors = [entry for entry in _errors(body, self.job.id) if text(entry, "code") not in _UNKNOWN]
         told = [entry for entry in items(body, "data") if text(entry, "taskUUID") == self.job.id]
         self.running = any(text(entry, "status") in ("processing", "pending") for entry in told)
         for entry in told:

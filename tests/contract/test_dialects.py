@@ -5,58 +5,124 @@ The suite is tested itself: dialects that are broken on purpose must fail it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import json
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from fakes.dialect import FakeById, FakeWithoutId
 
 from pipeline.errors import LaneStopped, LostAnswer, Refused, RequestError
 from pipeline.gateways import DIALECTS, Dialect
+from pipeline.gateways.aimlapi import Aimlapi
+from pipeline.gateways.eachlabs import Eachlabs
+from pipeline.gateways.fal import Fal
 from pipeline.gateways.local import Local
+from pipeline.gateways.runware import Runware
 from pipeline.models import load_model
-from pipeline.types import Answer, Call, Flow, Job, Json, Reference, RemoteImage, Spec
+from pipeline.schema import validator
+from pipeline.types import Answer, Call, Flow, Job, Json, LocalFile, Reference, RemoteImage, Spec
 
+T = TypeVar("T")
+JOB = "7b7cbb0c-5a3f-4a4e-9d4b-6f0f7a3d0001"
 FAKE_MODEL = Path(__file__).parent.parent / "fakes/model.yaml"
+
+
+URL = "https://example.com"
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A dialect, the model that it serves, and what a gateway of its kind answers."""
+    """A dialect, the model that it serves, and what a gateway of its kind answers, in order, to a request for so many.
+
+    ``schema`` and ``definition``: the vendor's documents as the JSON Schema that the paid call must fit.
+    """
 
     dialect: Dialect
     model: str
-    accepted: Json = None
-    running: Json = None
-    done: Callable[[int], Json] = lambda _: None
+    answers: Callable[[int], list[Json]]
+    schema: tuple[str, str] | None = None
 
 
 def _fake(dialect: Dialect) -> Registered:
-    return Registered(
-        dialect,
-        str(FAKE_MODEL),
-        accepted={"job": "j-1"},
-        running={"status": "running"},
-        done=lambda count: {"status": "done", "images": [f"https://example.com/{n}.png" for n in range(count)]},
-    )
+    def answers(count: int) -> list[Json]:
+        done: Json = {"status": "done", "images": [f"{URL}/{n}.png" for n in range(count)]}
+        return [{"job": "j-1"}, {"status": "running"}, done]
+
+    return Registered(dialect, str(FAKE_MODEL), answers)
 
 
-GATEWAYS = [Registered(Local(), "kling-image-o1"), _fake(FakeById()), _fake(FakeWithoutId())]
+def _fal(count: int) -> list[Json]:
+    at = f"{URL}/fal-ai/kling-image/requests/r-1"
+    links: dict[str, Json] = {"request_id": "r-1", "status_url": f"{at}/status", "response_url": at}
+    return [
+        {**links, "queue_position": 0},
+        {**links, "status": "IN_PROGRESS", "logs": []},
+        {**links, "status": "COMPLETED", "logs": []},
+        {"images": [{"url": f"{URL}/{n}.png", "content_type": "image/png"} for n in range(count)]},
+    ]
+
+
+def _aimlapi(count: int) -> list[Json]:
+    return [{"data": [{"url": f"{URL}/{n}.png"} for n in range(count)], "meta": {"usage": {"credits_used": 58800}}}]
+
+
+def _eachlabs(count: int) -> list[Json]:
+    return [
+        {"status": "success", "message": "Prediction created successfully", "predictionID": "p-1"},
+        {"status": "processing", "predictionID": "p-1"},
+        {"status": "success", "output": [f"{URL}/{n}.png" for n in range(count)], "metrics": {"predict_time": 5}},
+    ]
+
+
+def _runware(count: int) -> list[Json]:
+    task: dict[str, Json] = {"taskType": "imageInference", "taskUUID": JOB}
+    done: list[Json] = [
+        {**task, "status": "success", "imageUUID": f"{n}", "imageURL": f"{URL}/{n}.png", "seed": n, "cost": 0.028}
+        for n in range(count)
+    ]
+    return [{"data": [task]}, {"data": [{**task, "status": "processing"}]}, {"data": done}]
+
+
+KLING = "kling-image-o1"
+GATEWAYS = [
+    Registered(Local(), KLING, lambda _: []),
+    Registered(Fal(), KLING, _fal, ("gateways/fal", "")),
+    Registered(Aimlapi(), KLING, _aimlapi, ("gateways/aimlapi", "")),
+    Registered(Eachlabs(), KLING, _eachlabs, ("gateways/eachlabs", "")),
+    Registered(Runware(), KLING, _runware, ("gateways/runware", "")),
+    _fake(FakeById()),
+    _fake(FakeWithoutId()),
+]
 NONSENSE: list[Json] = [None, [], {}, "no", 5, {"job": None}, {"status": 7}, {"status": "done"}, {"images": 3}, [[[]]]]
 
 
-def job(gateway: Registered, count: int = 2, references: int = 1) -> Job:
+def job(gateway: Registered, count: int = 2, references: int = 1, ratio: str = "16:9") -> Job:
     """A request for ``count`` pictures."""
-    offer = load_model(gateway.model).offers[gateway.dialect.name]
-    slots = tuple(Reference(f"product.{n}", f"https://example.com/{n}.png", f"{n}") for n in range(references))
+    model = load_model(gateway.model)
+    offer = model.offers[gateway.dialect.name]
+    slots = tuple(Reference(f"product.{n}", f"{URL}/{n}.png", f"{n}") for n in range(references))
     text = " and ".join(f"@Image{n + 1}" for n in range(references)) or "an empty table"
-    spec = Spec("k" * 64, gateway.model, False, text, slots, "1K", "16:9", "png")
-    return Job("7b7cbb0c-5a3f-4a4e-9d4b-6f0f7a3d0001", offer, "https://example.com", spec, count)
+    resolution = offer.resolution[0]
+    spec = Spec("k" * 64, gateway.model, False, text, slots, resolution, ratio, "png")
+    return Job(
+        JOB,
+        offer,
+        URL,
+        spec,
+        count,
+        images=tuple(slot.source for slot in slots),
+        size=None if ratio == "auto" else model.size(resolution, ratio),
+    )
 
 
-def drive(flow: Flow, answer: Callable[[Call, int], Answer], most: int = 50) -> tuple[list[Call], list[RemoteImage]]:
-    """All calls of a flow, answered by ``answer(call, number)``, and its images."""
+def drive(
+    flow: Generator[Call, Answer, T], answer: Callable[[Call, int], Answer], most: int = 50
+) -> tuple[list[Call], T]:
+    """All calls of a flow, answered by ``answer(call, number)``, and what it returns."""
     calls: list[Call] = []
     try:
         call = next(flow)
@@ -70,12 +136,8 @@ def drive(flow: Flow, answer: Callable[[Call, int], Answer], most: int = 50) -> 
 
 def play(gateway: Registered, work: Job) -> tuple[list[Call], list[RemoteImage]]:
     """A whole exchange with a gateway that accepts, says "running" once, and is done."""
-
-    def answer(call: Call, number: int) -> Answer:
-        body = gateway.accepted if call.paid else gateway.running if number == 2 else gateway.done(work.count)
-        return Answer(200, {}, body)
-
-    return drive(gateway.dialect.make(work), answer)
+    answers = gateway.answers(work.count)
+    return drive(gateway.dialect.make(work), lambda _, number: Answer(200, {}, answers[number - 1]))
 
 
 def check_pays_once(gateway: Registered) -> None:
@@ -112,12 +174,12 @@ def check_sends_its_id(gateway: Registered) -> None:
 
 def check_nonsense_is_an_error(gateway: Registered) -> None:
     """Whatever a gateway answers, at whichever step, a flow ends in images or one of our errors."""
-    for step in (1, 2):
+    good = gateway.answers(2)
+    for step in range(1, len(good) + 1):
         for nonsense in NONSENSE:
 
             def answer(call: Call, number: int, step: int = step, nonsense: Json = nonsense) -> Answer:
-                good = gateway.accepted if call.paid else gateway.done(2)
-                return Answer(200, {}, nonsense if number == step else good)
+                return Answer(200, {}, nonsense if number == step else good[min(number, len(good)) - 1])
 
             try:
                 drive(gateway.dialect.make(job(gateway)), answer)
@@ -125,12 +187,59 @@ def check_nonsense_is_an_error(gateway: Registered) -> None:
                 pass
             except RequestError as error:
                 # What says nothing of the request's fate must not be taken for a refusal: it may be billed.
-                if step == 1 and gateway.accepted:
+                if step == 1:
                     raise AssertionError(f"{nonsense!r} became {type(error).__name__}") from error
             except AssertionError:
                 raise
             except Exception as error:
                 raise AssertionError(f"{nonsense!r} at step {step}: {error!r}") from error
+
+
+def check_asks_for_what_is_wanted(gateway: Registered) -> None:
+    """Text only, one reference, the most: by the vendor's own schema, every ratio, slot N being reference N."""
+    offer = job(gateway).offer
+    if gateway.schema is None:
+        return
+    check = validator(*gateway.schema)
+    for ratio in offer.aspect_ratio:
+        for references in {offer.references[0], 1, offer.references[1]} - ({0} if ratio == "auto" else set()):
+            for count in (1, offer.count):
+                work = job(gateway, count, references, ratio)
+                paid = next(call for call in play(gateway, work)[0] if call.paid)
+                check.validate(paid.json)
+                text = json.dumps(paid.json)
+                assert work.spec.prompt in text
+                places = [text.index(f'"{image}"') for image in work.images]
+                assert places == sorted(places), "references out of their order"
+                assert text.count(f"{URL}/") == references
+
+
+def check_names_no_key(gateway: Registered) -> None:
+    """A dialect yields no authorisation: that is the wire's."""
+    for call in play(gateway, job(gateway))[0]:
+        assert not {name.lower() for name in call.headers} & {"authorization", "x-api-key"}
+
+
+def check_carries_files(gateway: Registered) -> None:
+    """An upload's calls are free, carry the bytes, and give a reference; nonsense is an error of ours."""
+    if "upload" not in gateway.dialect.references:
+        return
+    file = LocalFile("5e1f8b5e-7d2f-4a53-9b7a-6f0f7a3d0002", "a.png", "image/png", b"bytes of a picture")
+    bodies: Json = {
+        "upload_url": f"{URL}/put",
+        "file_url": f"{URL}/file",
+        "presigned_url": f"{URL}/put",
+        "public_url": f"{URL}/file",
+        "required_headers": {"x-kind": "image"},
+        "data": [{"mediaUUID": "m-1"}],
+    }
+    calls, uploaded = drive(gateway.dialect.upload(file, URL), lambda *_: Answer(200, {}, bodies))
+    assert uploaded.reference in (f"{URL}/file", "m-1")
+    assert uploaded.seconds > 3600
+    assert not any(call.paid for call in calls)
+    assert any(call.data == file.data or base64.b64encode(file.data).decode() in str(call.json) for call in calls)
+    with pytest.raises(RequestError):
+        drive(gateway.dialect.upload(file, URL), lambda *_: Answer(200, {}, {}))
 
 
 def check_statuses(gateway: Registered) -> None:
@@ -157,6 +266,9 @@ CHECKS = [
     check_sends_its_id,
     check_nonsense_is_an_error,
     check_statuses,
+    check_asks_for_what_is_wanted,
+    check_names_no_key,
+    check_carries_files,
 ]
 
 

@@ -262,12 +262,11 @@ def test_a_broken_reference_fails_its_picture_with_a_reason(tmp_path: Path) -> N
     assert "can't be drawn" in failed[0]["reason"]
 
 
-def test_a_paid_provider_is_priced_and_not_called_yet(tmp_path: Path) -> None:
-    """`plan` prices Runware offline; `run` says that this version can't call it, and how to go on."""
+def test_a_paid_provider_is_priced_without_a_key_and_not_called_without(tmp_path: Path) -> None:
+    """`plan` prices Runware offline; `run` says which key is missing; proofs need none."""
     manifest = write_campaign(tmp_path, count=2, model="kling-image-o1", provider="runware", outputs=OUTPUTS)
     assert plan(manifest)["usd"] == pytest.approx(0.056)
-    done = pipeline("run", manifest, expect=1)
-    assert "--provider local" in done.stderr
+    assert "RUNWARE_API_KEY is not set" in pipeline("run", manifest, expect=1).stderr
     assert run(manifest, "--provider", "local")["made"] == 2
     assert plan(manifest)["usd"] == pytest.approx(0.056), "a proof is no picture of the model"
     assert (tmp_path / "out/test-proofs/report.html").is_file()
