@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shlex
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.rehearsal import Places, called_at, environment_places, forget_open
 from pipeline.cli.saved import check_inputs, read_plan, save_plan
@@ -23,6 +25,10 @@ from pipeline.manifest import load
 from pipeline.plan import Action, Plan, Selection, make_plan
 from pipeline.schema import did_you_mean, schema_text
 from pipeline.types import dollars, micro_usd
+
+if TYPE_CHECKING:
+    from pipeline.engine.hints import Hints
+    from pipeline.webhooks import Place
 
 MISSING, BUDGET, WORK, INTERRUPTED = 3, 4, 5, 130
 
@@ -147,6 +153,7 @@ def _carry_out(
 ) -> tuple[int, dict[str, Any]]:
     """Do the plan's work; the exit code so far, and the facts of it."""
     document: dict[str, Any] = {"made": 0, "rebuilt": 0, "failed": 0, "uncertain": 0, "pending": 0, "usd": 0.0}
+    hook = _hook(arguments)
     if not plan.work:
         return 0, document
     from pipeline.cli.progress import Progress  # the engine and its HTTP client are slow to import
@@ -161,9 +168,20 @@ def _carry_out(
     )
     budget = None if arguments.budget is None else micro_usd(arguments.budget)
     workers = arguments.workers or default_workers()
-    with open_executor(find_executor(arguments.executor), workers) as executor, Progress(console, pictures) as progress:
+    with (
+        _hints(hook, plan, console) as hints,
+        open_executor(find_executor(arguments.executor), workers) as executor,
+        Progress(console, pictures) as progress,
+    ):
         report = carry_out(
-            plan, ledger, executor, budget=budget, keys=keys, events=progress.event, interrupted=progress.interrupted
+            plan,
+            ledger,
+            executor,
+            budget=budget,
+            keys=keys,
+            hints=hints,
+            events=progress.event,
+            interrupted=progress.interrupted,
         )
     outcome = report.outcome
     document |= {
@@ -177,6 +195,34 @@ def _carry_out(
     if report.lost:
         console.warn(f"{count(report.lost, 'kept original')} lost or damaged: run again to make the picture anew")
     return {None: 0, "budget": BUDGET, "interrupted": INTERRUPTED}[outcome.stopped], document
+
+
+def _hook(arguments: argparse.Namespace) -> Place | None:
+    """Where to listen for webhooks, if anywhere."""
+    if arguments.webhook_url is None and arguments.webhook_listen is None:
+        return None
+    from pipeline.webhooks import place
+
+    return place(arguments.webhook_url, arguments.webhook_listen, rehearsal=arguments.emulate)
+
+
+@contextlib.contextmanager
+def _hints(hook: Place | None, plan: Plan, console: Console) -> Iterator[Hints | None]:
+    """What gateways tell by webhook during a run, where that is wanted."""
+    if hook is None:
+        yield None
+        return
+    from pipeline.engine.hints import Hints
+    from pipeline.webhooks import Listener
+
+    hints = Hints()
+    with Listener(hook, plan.manifest.providers, hints.tell) as listener:
+        hints.address = listener.address
+        console.note(f"listening for webhooks at {hook.host}:{listener.port}")
+        yield hints
+    if listener.refused:
+        what = "webhook delivery was" if listener.refused == 1 else "webhook deliveries were"
+        console.warn(f"{listener.refused:,} {what} refused: no gateway had signed them; they changed nothing")
 
 
 def _prune(plan: Plan, ledger: Ledger, console: Console) -> None:

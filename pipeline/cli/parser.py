@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline import __version__
-from pipeline.cli import catalogue, commands
+from pipeline.cli import catalogue, commands, emulate
 
 _EXIT_CODES = """\
 exit codes:
@@ -39,7 +39,7 @@ start here:
     parser.add_argument("--version", action="version", version=f"campaign-pipeline {__version__}")
     _common(parser, defaults=True)
     commands_ = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_init, _validate, _plan, _run, _status, _report, _models, _providers):
+    for add in (_init, _validate, _plan, _run, _status, _report, _models, _providers, _emulate):
         add(commands_)
     return parser.parse_args(argv)
 
@@ -153,6 +153,35 @@ _speed.__name__ = "speed (0.01 to 10000)"
 _dollars.__name__ = "amount (dollars, such as 5.50)"
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 1e9:
+        raise ValueError
+    return number
+
+
+def _latency(text: str) -> tuple[float, float]:
+    if text in emulate.LATENCY:
+        return emulate.LATENCY[text]
+    least, dash, most = text.partition("-")
+    found = _seconds(least), _seconds(most if dash else least)
+    if found[0] > found[1]:
+        raise ValueError
+    return found
+
+
+_port.__name__ = "port (1 to 65535)"
+_seconds.__name__ = "number of seconds"
+_latency.__name__ = f"latency ({', '.join(emulate.LATENCY)}, or seconds such as 2-5)"
+
+
 def _init(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     parser = _command(
         commands_,
@@ -226,6 +255,16 @@ def _run(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     parser.add_argument("--budget", type=_dollars, metavar="USD", help="spend at most this in this run, e.g. 5.50")
     parser.add_argument("--prune", action="store_true", help="remove files of cells that the manifest no longer has")
     parser.add_argument(
+        "--webhook-url",
+        metavar="URL",
+        help="where fal, Each Labs and Runware may tell that a picture is done: a public https:// address",
+    )
+    parser.add_argument(
+        "--webhook-listen",
+        metavar="HOST:PORT",
+        help="where this run listens for what comes to --webhook-url (with --emulate, this alone is enough)",
+    )
+    parser.add_argument(
         "--executor", default="threads", metavar="NAME", help="threads (default), processes, or a plug-in's"
     )
     parser.add_argument("--workers", type=_workers, metavar="N", help="pictures in work at once (default: processors)")
@@ -276,3 +315,95 @@ def _providers(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
         "pipeline providers\npipeline providers --json",
     )
     _json(parser)
+
+
+def _emulate(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "emulate",
+        emulate.emulate,
+        "serve the gateways, emulated on this machine, until Ctrl-C",
+        "pipeline emulate                            # all four, on any free ports\n"
+        "pipeline emulate >emulated.env & sleep 3; . ./emulated.env\n"
+        "pipeline emulate fal eachlabs --port 8100 --speed 20\n"
+        "pipeline emulate eachlabs --limit eachlabs.concurrent=3 --switch eachlabs.status=seed\n"
+        "pipeline emulate fal --fault 'at=submit kind=reset-after every=20'\n"
+        "pipeline emulate --list                     # all switches, faults and limits",
+        "Serve the gateways on this machine, as strict as the vendors' documents, free and without keys,\n"
+        "until Ctrl-C; then show what they would have billed. When ready it prints one line for the shell\n"
+        "per variable (FAL_BASE_URL, FAL_KEY and so on) on standard output. A run with these variables\n"
+        "takes the emulator's pictures into the campaign's real output folder and ledger: use it with\n"
+        "a copy of the campaign. For a rehearsal there is `pipeline run --emulate`, which needs nothing.",
+    )
+    parser.add_argument("gateway", nargs="*", metavar="GATEWAY", help="fal, aimlapi, eachlabs, runware (default: all)")
+    parser.add_argument("--list", action="store_true", help="show all switches, faults and limits instead")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=0,
+        metavar="N",
+        help="the first gateway's port; the next ones follow, the last is for control (default: any free ones)",
+    )
+    parser.add_argument(
+        "--accept-key", metavar="VALUE", help="the only key that is accepted, no real one (default: any key is)"
+    )
+    _json(parser)
+    _played(parser)
+    _failures(parser)
+
+
+def _played(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("behaviour")
+    group.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="the clock runs N times as fast as ours")
+    named = ", ".join(f"{name} ({a:g}-{b:g})" for name, (a, b) in emulate.LATENCY.items())
+    group.add_argument(
+        "--latency",
+        type=_latency,
+        default=emulate.LATENCY["typical"],
+        metavar="LEAST-MOST",
+        help=f"seconds of its clock that a job takes, such as 2-5, or {named} (default: typical)",
+    )
+    group.add_argument(
+        "--pictures",
+        choices=("drawn", "plain"),
+        default="drawn",
+        help="drawn from the references as offline proofs are (default), or plain ones, which cost less time",
+    )
+    group.add_argument(
+        "--limit",
+        action="append",
+        metavar="GATEWAY.NAME=N",
+        help="another limit than the published one, 0 for none: concurrent or creates_per_minute",
+    )
+    group.add_argument(
+        "--switch",
+        action="append",
+        metavar="GATEWAY.NAME=CHOICE",
+        help="another choice where the vendor's documents contradict each other (see --list)",
+    )
+    group.add_argument("--seed", type=int, default=1, metavar="N", help="another course of what is left to chance")
+
+
+def _failures(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("failures")
+    group.add_argument(
+        "--fault",
+        action="append",
+        metavar="WORDS",
+        help="a failure: at=submit|poll|picture|upload, kind=… (see --list), one of nth=1,4 every=20 chance=0.05, "
+        "and if wanted value=… and gateway=fal",
+    )
+    group.add_argument("--faults", metavar="FILE", help="such failures from a JSON file: a list of objects")
+    group.add_argument(
+        "--moderated",
+        default="forbidden",
+        metavar="WORD",
+        help="prompts that contain this word are refused by moderation (default: forbidden)",
+    )
+    group.add_argument(
+        "--url-seconds",
+        type=_seconds,
+        default=86400.0,
+        metavar="N",
+        help="how long links to pictures live, in real seconds (default: 86400)",
+    )

@@ -45,7 +45,7 @@ class Account:
 
     def __init__(self, gateway: str, settings: Settings) -> None:
         self.gateway, self.settings = gateway, settings
-        self._studio = Studio(settings)
+        self._studio = Studio()
         self._limits = {**LIMITS.get(gateway, {}), **settings.limits.get(gateway, {})}
         self._lock = threading.RLock()
         self._wall, self._origin = time.time(), time.monotonic()

@@ -9,6 +9,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.emulator import pictures
 from pipeline.emulator.core import Settings
 from pipeline.emulator.studio import Studio
 from pipeline.types import EXTENSION, Json
@@ -88,8 +89,12 @@ class Job:
     def picture(self, n: int) -> bytes:
         """The bytes of its ``n``-th picture (from 1), made when they are first asked for."""
         size = self.size or self.studio.size(self.references, self.ratio, _resolution(self.asked))
+        name = f"{self.id}/{n}"
+        if self.settings.pictures == "plain":
+            ratio = pictures.nearest_ratio(*size) if self.ratio == "auto" else self.ratio
+            return pictures.plain(ratio, self.format, name)
         with self._lock:
-            return self.studio.picture(f"{self.id}/{n}", n, self.prompt, self.references, size, self.format)
+            return self.studio.drawn(name, n, self.prompt, self.references, size, self.format)
 
 
 def _resolution(asked: Json) -> str:

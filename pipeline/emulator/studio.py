@@ -8,14 +8,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.emulator import pictures
-from pipeline.emulator.core import Settings
+
+Size = tuple[int, int]
 
 
 class Studio:
     """Uploads, references and finished pictures of one gateway."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._plain = settings.pictures == "plain"
+    def __init__(self) -> None:
         self._shelf = pictures.Shelf()
         self._uploads: dict[str, tuple[bytes, str]] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -41,20 +41,15 @@ class Studio:
                 return self._uploads[name][0]
         return None
 
-    def picture(
-        self, name: str, number: int, prompt: str, references: list[str], size: tuple[int, int], form: str
-    ) -> bytes:
-        """The bytes of a picture under its name, made unless they are still here."""
+    def drawn(self, name: str, number: int, prompt: str, references: list[str], size: Size, form: str) -> bytes:
+        """The bytes of a drawn picture under its name, made unless they are still here."""
         data = self._shelf.get(name)
         if data is None:
-            if self._plain:
-                data = pictures.plain(pictures.nearest_ratio(*size), form, name)
-            else:
-                data = pictures.drawn(prompt, self._drawable(references), size, form, number)
+            data = pictures.drawn(prompt, self._drawable(references), size, form, number)
             self._shelf.put(name, data)
         return data
 
-    def size(self, references: list[str], ratio: str, resolution: str) -> tuple[int, int]:
+    def size(self, references: list[str], ratio: str, resolution: str) -> Size:
         """Pixels of a ratio; ``auto`` follows the first reference, or is square when that is not at hand."""
         if ratio == "auto":
             known = self.bytes_of(references[0]) if references else None

@@ -72,6 +72,7 @@ class Engine:
         Raises:
             StorageError: when the ledger or a picture can't be written; nothing is submitted after that.
         """
+        self.session.hints.attach()
         for order in orders:
             if not self._enqueue(order):
                 self.session.pending(order, "no provider of this run can continue it")

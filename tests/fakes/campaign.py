@@ -52,18 +52,23 @@ def edit(path: Path, **keys: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | keys, indent=2))
 
 
-def pipeline(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+def pipeline(
+    *arguments: object, expect: int = 0, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the command line with the fakes to its end; it must exit as expected, without a traceback."""
     command = [sys.executable, str(HERE / "runner.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=120, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment() | (env or {}), timeout=120, check=False
+    )
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
 
-def run(manifest: Path, *arguments: object, expect: int = 0) -> dict[str, Any]:
+def run(manifest: Path, *arguments: object, expect: int = 0, env: dict[str, str] | None = None) -> dict[str, Any]:
     """``pipeline run --json`` and what it says."""
-    document: dict[str, Any] = json.loads(pipeline("run", manifest, "--json", *arguments, expect=expect).stdout)
+    done = pipeline("run", manifest, "--json", *arguments, expect=expect, env=env)
+    document: dict[str, Any] = json.loads(done.stdout)
     return document
 
 

@@ -683,6 +683,7 @@ def test_auto_takes_the_ratio_of_an_upload(monkeypatch):
         with Image.open(io.BytesIO(made)) as image:
             seen[name] = (image.format, *image.size)
     assert seen == {"own": ("JPEG", 320, 180), "other": ("JPEG", 20, 20)}
+    assert look(clocked.create("odd", ratio="5:4").picture(1)) == ("png", 100, 80)  # of no Kling model
 
 
 # ── pictures ────────────────────────────────────────────────────────────────────────────────────

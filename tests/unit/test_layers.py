@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"strict_yaml"},
     {"types"},
     {"schema", "proof", "gateways", "references"},
-    {"prompt", "sources", "ledger", "media", "keys"},
+    {"prompt", "sources", "ledger", "media", "keys", "webhooks"},
     {"models", "emulator"},
     {"manifest", "report", "engine"},
     {"expand"},
