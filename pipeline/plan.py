@@ -60,7 +60,8 @@ def label_matches(label: str, glob: str) -> bool:
 class PlannedRequest:
     """A paid job still to be done: pictures of one spec and take that differ only in variant.
 
-    ``providers``: who can make it, in order of preference; ``resume``: the open request that this continues.
+    ``providers``: who can make it, in order of preference; ``resume``: the open request that this continues, ``pool``
+    who can make it should that turn out never to have been accepted.
     """
 
     spec: Spec
@@ -69,6 +70,7 @@ class PlannedRequest:
     label: str
     providers: tuple[Provider, ...]
     resume: RequestRow | None = None
+    pool: tuple[Provider, ...] = ()
 
     @property
     def usd(self) -> int:
@@ -365,7 +367,8 @@ class _Planner:
             p for p in self.manifest.providers if (p.name, p.offer.gateway, p.offer.id, p.base_url or "") == at
         )
         pictures = tuple(picture for picture, _ in owed)
-        return PlannedRequest(pictures[0].spec, pictures, row.take, owed[0][1], providers, row)
+        pool = self.routed(pictures[0].spec) if row.state == "intent" else ()
+        return PlannedRequest(pictures[0].spec, pictures, row.take, owed[0][1], providers, row, pool)
 
 
 def encoding_of(manifest: Manifest, kind: str) -> str:

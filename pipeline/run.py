@@ -98,7 +98,7 @@ def keys_for(plan: Plan) -> dict[str, str]:
     Raises:
         PipelineError: when one is missing.
     """
-    needed = {provider.name for request in plan.requests for provider in request.providers}
+    needed = {provider.name for request in plan.requests for provider in (*request.providers, *request.pool)}
     providers = tuple(provider for provider in plan.manifest.providers if provider.name in needed)
     return find_keys(providers, Path(plan.manifest.file).parent)
 
@@ -148,6 +148,7 @@ def _order(manifest: Manifest, request: PlannedRequest, cells: dict[str, list[Ce
         take=request.take,
         label=request.label,
         providers=tuple(provider.name for provider in request.providers),
+        pool=tuple(provider.name for provider in request.pool),
         jobs=tuple(_job(manifest, p, request.take, group) for p, group in zip(pictures, groups, strict=True)),
         cells=tuple(tuple((c.label, c.file, encoding_of(manifest, c.format)) for c in group) for group in groups),
         state=state,

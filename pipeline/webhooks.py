@@ -23,11 +23,12 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pipeline.errors import PipelineError, UsageError
@@ -48,7 +49,7 @@ EACH = 64
 """Deliveries of one request that are told: Runware makes one for each of up to 20 results."""
 _ROOM = 64  # connections at once
 _PATIENCE = 10.0  # seconds for which a connection, or the server of the keys, may say nothing
-_POLL = 0.1  # seconds until the server notices that it is to stop
+_POLL = 0.05  # seconds until the server notices that it is to stop
 
 
 # ── the command line's two options ──────────────────────────────────────────────────────────────
@@ -224,7 +225,7 @@ class Listener:
         self._seen: dict[str, set[str]] = {}
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Listener:
+    def __enter__(self) -> Self:
         host, port = self.where.host, self.where.port
         try:
             self._server = _Server(host, port, self.judge)
@@ -256,12 +257,12 @@ class Listener:
         told = {"webhook": f"{self._url}/{gateway}/{request}/{self._hmac('token', gateway, request)}"}
         return told | ({"secret": self._hmac("secret", gateway, request)} if gateway == "eachlabs" else {})
 
-    def judge(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
+    def judge(self, path: str, headers: Message, body: bytes) -> int:
         """The HTTP status that answers a delivery; one that is genuine and new is told.
 
         ``path``: whatever stands before its last three parts is the proxy's business.
         """
-        gateway, request, token = ["", "", *urlsplit(f"//{path}").path.split("/")][-3:]
+        gateway, request, token = ["", "", *path.partition("?")[0].rstrip("/").split("/")][-3:]
         if gateway not in GATEWAYS:
             return 404
         genuine = _same(token, self._hmac("token", gateway, request))
@@ -288,7 +289,7 @@ class Listener:
     def _hmac(self, what: str, gateway: str, request: str) -> str:
         return hmac.new(self._secret, f"{what}/{gateway}/{request}".encode("utf-8", "replace"), "sha256").hexdigest()
 
-    def _is_signed(self, request: str, headers: Mapping[str, str], body: bytes) -> bool:
+    def _is_signed(self, request: str, headers: Message, body: bytes) -> bool:
         """Whether fal signed a delivery, a moment ago."""
         given = [headers.get(f"X-Fal-Webhook-{name}") or "" for name in ("Request-Id", "User-Id", "Timestamp")]
         stamp = given[2]
@@ -351,14 +352,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Take a delivery."""
         try:
-            self._answer(self.server.judge(self.path, self.headers, self._body()))
+            body = self._body()
         except _TooLong:
             self._answer(413)
             left = 4 * MOST  # else closing the connection would take the answer from who is still sending
-            while left > 0 and (piece := self.rfile.read1(65536)):  # type: ignore[attr-defined]  # it is buffered
+            while left > 0 and (piece := self.rfile.read1(65536)):
                 left -= len(piece)
         except ValueError:
             self._answer(400)
+        else:
+            self._answer(self.server.judge(self.path, self.headers, body))
 
     def _refuse(self) -> None:
         self._answer(405)
@@ -405,7 +408,7 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_port = False  # two runs at one port would each get half of the deliveries
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, judge: Callable[[str, Mapping[str, str], bytes], int]) -> None:
+    def __init__(self, host: str, port: int, judge: Callable[[str, Message, bytes], int]) -> None:
         self.judge = judge
         self._room = threading.BoundedSemaphore(_ROOM)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET

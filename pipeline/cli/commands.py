@@ -222,7 +222,7 @@ def _hints(hook: Place | None, plan: Plan, console: Console) -> Iterator[Hints |
         yield hints
     if listener.refused:
         what = "webhook delivery was" if listener.refused == 1 else "webhook deliveries were"
-        console.warn(f"{listener.refused:,} {what} refused: no gateway had signed them; they changed nothing")
+        console.warn(f"{listener.refused:,} {what} refused: forged, or late for an earlier run; nothing changed")
 
 
 def _prune(plan: Plan, ledger: Ledger, console: Console) -> None:

@@ -124,8 +124,8 @@ def _say_ready(emulator: Emulator, arguments: argparse.Namespace, console: Conso
         names = ", ".join(DIALECTS[gateway].key for gateway in emulator.urls)
         console.note(f"only the key of --accept-key is accepted: put it into {names}")
     console.warn(
-        "with these variables a campaign takes the emulator's pictures and dollars into its real output folder and "
-        "ledger: use it with a copy of the campaign, or `pipeline run --emulate`"
+        "a run with these variables puts the emulator's pictures and dollars into the campaign's real output folder\n"
+        "and ledger: use it with a copy of the campaign, or `pipeline run --emulate`"
     )
 
 
@@ -175,12 +175,15 @@ def _list(gateways: tuple[str, ...], arguments: argparse.Namespace, console: Con
     _print_table(rows if console.verbose else [row[:3] for row in rows], console)
     kinds = ((kind, value, text) for kind, (value, text) in FAULT_KINDS.items())
     _print_table([("--fault kind=", "value=", "what happens"), *kinds], console)
+    console.result(
+        "with at=submit, poll, picture or upload; one of nth=1,4 every=20 chance=0.05; gateway=… for one only"
+    )
+    console.result()
     _print_table(
         [("--limit", "as published"), *((name, str(most or "none")) for name, most in limits.items())], console
     )
     profiles = ((name, f"{least:g}-{most:g}") for name, (least, most) in LATENCY.items())
     _print_table([("--latency", "seconds"), *profiles], console)
-    console.note("a fault is at=submit, poll, picture or upload, and hits nth=1,4, every=20 or a chance=0.05 of them")
     if not console.verbose:
         console.note("-v adds the documents that a switch comes from")
 

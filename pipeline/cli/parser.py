@@ -324,7 +324,7 @@ def _emulate(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
         emulate.emulate,
         "serve the gateways, emulated on this machine, until Ctrl-C",
         "pipeline emulate                            # all four, on any free ports\n"
-        "pipeline emulate >emulated.env & sleep 3; . ./emulated.env\n"
+        "pipeline emulate >emulated.env              # then, in another terminal: . ./emulated.env\n"
         "pipeline emulate fal eachlabs --port 8100 --speed 20\n"
         "pipeline emulate eachlabs --limit eachlabs.concurrent=3 --switch eachlabs.status=seed\n"
         "pipeline emulate fal --fault 'at=submit kind=reset-after every=20'\n"
@@ -354,7 +354,7 @@ def _emulate(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
 
 def _played(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("behaviour")
-    group.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="the clock runs N times as fast as ours")
+    group.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="work N times as fast as real gateways")
     named = ", ".join(f"{name} ({a:g}-{b:g})" for name, (a, b) in emulate.LATENCY.items())
     group.add_argument(
         "--latency",
@@ -381,7 +381,7 @@ def _played(parser: argparse.ArgumentParser) -> None:
         metavar="GATEWAY.NAME=CHOICE",
         help="another choice where the vendor's documents contradict each other (see --list)",
     )
-    group.add_argument("--seed", type=int, default=1, metavar="N", help="another course of what is left to chance")
+    group.add_argument("--seed", type=int, default=1, metavar="N", help="of what is left to chance: latencies, faults")
 
 
 def _failures(parser: argparse.ArgumentParser) -> None:
@@ -390,8 +390,8 @@ def _failures(parser: argparse.ArgumentParser) -> None:
         "--fault",
         action="append",
         metavar="WORDS",
-        help="a failure: at=submit|poll|picture|upload, kind=… (see --list), one of nth=1,4 every=20 chance=0.05, "
-        "and if wanted value=… and gateway=fal",
+        help="a failure, as 'at=submit kind=429 every=5': at=submit, poll, picture or upload; kind=… (see --list); "
+        "one of nth=1,4 every=20 chance=0.05; value=… where the kind takes one; gateway=fal to hit only that one",
     )
     group.add_argument("--faults", metavar="FILE", help="such failures from a JSON file: a list of objects")
     group.add_argument(

@@ -46,63 +46,89 @@ _FAL = {
     "unknown-fields": _switch("refuse | ignore", _STRICT, _NOWHERE),
     "localhost": _switch("accept | refuse", _LOCAL, "the vendor can't reach them; local files would need uploads"),
     "reserved-headers": _switch("accept | refuse", "unknown X-Fal-* request headers", "common parameters: reserved"),
-    "submit-reply": _switch("queue | webhook", "with a webhook: all URLs, or two ids", "queue page | webhooks page"),
-    "response-url": _switch("plain | response", "whether it ends in /response", "fal's clients | queue page"),
-    "path": _switch("alias | full", "whether follow-up URLs drop the sub-path", "fal's clients | OpenAPI of the queue"),
-    "status-code": _switch("202 | 200", "of a status before completion", "API reference | OpenAPI of the queue"),
-    "completed-error": _switch("with | without", "whether a failed one's status tells", "queue page | third parties"),
-    "not-ready": _switch("400 | 500", "of a result asked for too early", "third parties, both"),
-    "cancel-queued": _switch("202 | 200", "of cancelling a waiting request", "queue page | API reference"),
-    "cancel-running": _switch("stops | finishes", "what becomes of a running one", "queue page: best effort"),
-    "after-cancel": _switch("completed | not-found", "what a cancelled one's status is", "inferred from the errors"),
+    "submit-reply": _switch(
+        "queue | webhook", "reply to a submission with webhook: URLs, or two ids", "queue page | webhooks page"
+    ),
+    "response-url": _switch(
+        "plain | response", "response_url: bare, or ending in /response", "fal's clients | queue page"
+    ),
+    "path": _switch(
+        "alias | full", "follow-up URLs: owner/alias, or the whole model id", "fal's clients | OpenAPI of the queue"
+    ),
+    "status-code": _switch(
+        "202 | 200", "HTTP status of a request's status while it runs", "API reference | OpenAPI of the queue"
+    ),
+    "completed-error": _switch(
+        "with | without", "a failed request's status: with error, or without", "queue page | third parties"
+    ),
+    "not-ready": _switch("400 | 500", "HTTP status of a result asked for too early", "third parties, both"),
+    "cancel-queued": _switch("202 | 200", "HTTP status of cancelling a waiting request", "queue page | API reference"),
+    "cancel-running": _switch(
+        "stops | finishes", "what cancelling does to a running request", "queue page: best effort"
+    ),
+    "after-cancel": _switch("completed | not-found", "what is told of a cancelled request", "inferred from the errors"),
 }
 
 _AIMLAPI = {
-    "response": _switch("model-page | overview", "the shape of the answer", "page of the model | of Kling O1"),
-    "inline": _switch("url | null | b64", "no b64_json, an empty one, or the picture", "model page; b64 nowhere"),
-    "status": _switch("200 | 201", "of an answer with pictures", "API schema | older collections"),
+    "response": _switch("model-page | overview", "shape of the answer", "page of the model | of Kling O1"),
+    "inline": _switch("url | null | b64", "b64_json: not there, null, or the picture", "model page; b64 nowhere"),
+    "status": _switch("200 | 201", "HTTP status of an answer with pictures", "API schema | older collections"),
     "long-prompt": _switch("accept | refuse", "prompts of 2501 to 4000 characters", "model page | limits upstream"),
     "unknown-fields": _switch("refuse | ignore", _STRICT, _NOWHERE),
     "localhost": _switch("accept | refuse", _LOCAL, "the vendor can't reach them; there is no upload"),
-    "moderated": _switch("error | fal", "the shape of a refusal by moderation", "errors page | its video answers"),
-    "error": _switch("json | sloppy", "errors as JSON, or without commas", "API schema | errors page, as printed"),
-    "balance": Switch(("100",), "dollars on the account; below the price: 403", "errors page, on 403", "DOLLARS"),
+    "moderated": _switch(
+        "error | fal", "shape of a refusal by moderation: its own, or fal's", "errors page | its video answers"
+    ),
+    "error": _switch("json | sloppy", "errors as JSON, or without its commas", "API schema | errors page, as printed"),
+    "balance": Switch(("100",), "what is on the account; when it is spent: 403", "errors page, on 403", "DOLLARS"),
 }
 
 _EACHLABS = {
-    "auth": _switch("either | x-api-key | bearer", "the header of the key", "both | model page | API reference"),
-    "status": _switch("current | seed | openapi", "the words for states", "API reference | model page | OpenAPI"),
-    "poll": _switch("current | seed", "the fields of a prediction", "API reference | model page"),
-    "output": _switch("array | string | objects", "how links are told", "model page | webhook samples, both"),
-    "failure": _switch(
-        "envelope | dispatch | message", "where a poll says why", "Video API | its dispatch errors | model page"
+    "auth": _switch("either | x-api-key | bearer", "which header carries the key", "both | model page | API reference"),
+    "status": _switch(
+        "current | seed | openapi", "words for the state of a prediction", "API reference | model page | OpenAPI"
     ),
-    "error-body": _switch("current | seed | video", "the body of an error", "API reference | model page | Video API"),
+    "poll": _switch("current | seed", "fields of a prediction", "API reference | model page"),
+    "output": _switch(
+        "array | string | objects",
+        "links, a single one bare, or objects with url",
+        "model page | webhook samples, both",
+    ),
+    "failure": _switch(
+        "envelope | dispatch | message",
+        "where a poll says why it failed",
+        "Video API | its dispatch errors | model page",
+    ),
+    "error-body": _switch("current | seed | video", "body of an error", "API reference | model page | Video API"),
     "localhost": _switch("accept | refuse", f"{_LOCAL}, plain HTTP", "for rehearsals | model page: rejected"),
     "run": _switch("unsupported | supported", "the synchronous /v1/prediction/run", "enabled per model, it says"),
-    "cancel": _switch("cancelled | success", "the status in a cancellation's reply", "OpenAPI | Video API"),
-    "cancel-unknown": _switch("404 | 500", "of cancelling what doesn't exist", "OpenAPI | Video API"),
-    "delete-unknown": _switch("204 | 404", "of deleting a file that isn't there", "API reference, both"),
+    "cancel": _switch("cancelled | success", "status in the reply to a cancellation", "OpenAPI | Video API"),
+    "cancel-unknown": _switch("404 | 500", "HTTP status of cancelling what doesn't exist", "OpenAPI | Video API"),
+    "delete-unknown": _switch("204 | 404", "HTTP status of deleting a file that isn't there", "API reference, both"),
 }
 
 _RUNWARE = {
-    "resolution": _switch("either | lower | upper", "1k or 1K", "both | model page | types of runware-sdk"),
-    "parameters": _switch("page | sdk", "routing, advancedFeatures unknown or known", "model page | runware-sdk"),
+    "resolution": _switch(
+        "either | lower | upper", "spelling of the resolution: 1k, 1K", "both | model page | types of runware-sdk"
+    ),
+    "parameters": _switch("page | sdk", "whether routing and advancedFeatures are known", "model page | runware-sdk"),
     "localhost": _switch("accept | refuse", _LOCAL, "the vendor can't reach them; local files would need uploads"),
-    "refused-uuid": _switch("free | consumed", "the UUID of a task that failed validation", _NOWHERE),
+    "refused-uuid": _switch("free | consumed", "UUID of a task that failed validation", _NOWHERE),
     "ack": _switch("item | empty", "data of an accepted asynchronous task", "task polling | tests of runware-sdk"),
-    "in-flight": _switch("processing | pending", "the status of an unfinished result", "task polling | older pages"),
+    "in-flight": _switch("processing | pending", "status of an unfinished result", "task polling | older pages"),
     "errors": _switch("envelope | item", "a failed task under errors, or in data", "errors page | types of the SDK"),
     "empty-errors": _switch("omit | list", "errors of a reply without any", "examples | older pages"),
     "unknown-task": _switch("error | empty", "getResponse for an unknown UUID", "error codes | third parties"),
     "cost": _switch("asked | always", "whether cost needs includeCost", "parameter's text | model page's examples"),
     "result-index": _switch("none | zero | one", "resultIndex, and where it begins", "examples | SDK, unclear, both"),
-    "webhook": _switch("flat | data", "a notice is the result, or has it in data", "official skill | SDK's README"),
+    "webhook": _switch("flat | data", "a notice is the result, or has it under data", "official skill | SDK's README"),
     "image-upload": _switch("array | object", "data of imageUpload's reply", "types of the SDK | older pages"),
 }
 
 _WEBHOOKS = {
-    "delivery": _switch("once | twice | late", "repeated, or overtaken by the next", "fal's page: at least once"),
+    "delivery": _switch(
+        "once | twice | late", "each once, each twice, or every other one late", "fal's page: at least once"
+    ),
 }
 
 SWITCHES: Mapping[str, Switch] = {

@@ -172,11 +172,13 @@ class Drive:
         with session.shield() as scope:
             answer = await self.answered(call)
             # The dialect reads the answer first: what it refuses is no receipt.
-            following = _advance(flow, answer)
-            remote = self.dialect.remote_id(answer)
-            await session.journal.write(lambda ledger: ledger.add_receipt(self.order.id, 0, answer, remote))
-            self.state = "accepted"
-            self.receipts = [answer]
+            try:
+                following = _advance(flow, answer)
+            except (LaneStopped, Refused, TryLater):
+                if self.doubt and self.dialect.settles == "id":
+                    await self.settle_doubt()
+                raise
+            await self.receive(answer)
             step = following
         if scope.cancelled_caught:
             if not self.on_wire and not self.doubt:  # it waited for its turn: nothing was sent
@@ -184,6 +186,22 @@ class Drive:
             raise StillOpen("left while the paid call was under way")
         self.work(begins=True)
         return step
+
+    async def receive(self, answer: Answer) -> None:
+        """Commit the receipt."""
+        remote = self.dialect.remote_id(answer)
+        await self.session.journal.write(lambda ledger: ledger.add_receipt(self.order.id, 0, answer, remote))
+        self.state = "accepted"
+        self.receipts = [answer]
+
+    async def settle_doubt(self) -> None:
+        """Sent again by its id, it was refused: whether it had been accepted the first time, the gateway may know."""
+        fate = await self.fate(self.dialect.trace(self.job, self.order.sent or self.started, time.time(), frozenset()))
+        if fate.kind == "accepted" and fate.answer is not None:
+            await self.receive(fate.answer)
+            raise StillOpen("it was accepted, though its answer was lost: a later run continues it")
+        if fate.kind == "not-accepted":
+            self.doubt = False
 
     async def reserve(self) -> None:
         """Take the money from the budget, and commit the intent."""

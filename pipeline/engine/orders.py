@@ -16,6 +16,7 @@ class Order:
 
     ``jobs`` and ``cells`` run parallel to ``pictures``: what to do with each image, and (label, path, encoding) of
     each file that comes of it, paths relative to ``folder``. ``state`` is new, or that of the open request continued;
+    ``pool``: who may make it once it is certain that it was never accepted;
     ``images`` are its references as they were sent then, ``sent`` is when. ``size``: pixels asked for, if known.
     """
 
@@ -33,6 +34,7 @@ class Order:
     size: tuple[int, int] | None = None
     images: tuple[str, ...] = ()
     sent: float = 0.0
+    pool: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -41,7 +43,10 @@ class Order:
 
     def anew(self) -> Order:
         """The same pictures as a new request, after one that certainly cost nothing."""
-        return replace(self, id=str(uuid.uuid4()), state="new", receipts=(), reserved=0, images=(), sent=0.0)
+        pool = self.pool or self.providers
+        return replace(
+            self, id=str(uuid.uuid4()), state="new", receipts=(), reserved=0, images=(), sent=0.0, providers=pool
+        )
 
     def only(self, index: int) -> Order:
         """The order, as if for one of its pictures alone."""

@@ -21,8 +21,9 @@ class Dialect(Protocol):
     """One gateway's wire protocol.
 
     ``settles`` says how a lost answer to the paid call is settled: ``id``: the same call is sent again with our
-    own id and the gateway recognises it; ``trace``: :meth:`trace` searches the account's log, and what it doesn't
-    have after ``patience`` seconds was not accepted; ``none``: it can't be, so the request is held as uncertain.
+    own id and the gateway recognises it (and :meth:`trace` tells, should it then be refused); ``trace``: :meth:`trace`
+    searches the account's log, and what it doesn't have after ``patience`` seconds was not accepted; ``none``: it can't
+    be, so the request is held as uncertain.
     ``references``: the ways in which it takes a local file, the better one first. ``key`` is the environment variable
     of its key, ``origins`` where that key may be sent to, ``polling`` the documented or usual times.
     """

@@ -21,6 +21,8 @@ REST = "https://rest.fal.ai"
 UPLOAD_SECONDS = 7 * 86400.0
 """How long an upload is used again: fal keeps files "forever" on one page, as configured on another."""
 UNKNOWN_POLLS = 4
+FAILED_RESULTS = 4
+"""Results of 500 and above until it is the job that failed, and not the way to it."""
 _HEADERS = {
     "queue_priority": "X-Fal-Queue-Priority",
     "request_timeout": "X-Fal-Request-Timeout",
@@ -53,10 +55,14 @@ class Fal:
         request = text(answer.json, "request_id")
         if not request:
             broken(self.name, "the answer names no request")
+        broken_off = 0
         for wait in job.polling.waits():
             yield from self.completed(job, answer.json, request, wait)
             result = yield Call("GET", _follow(job, answer.json, "response_url", request), reads=_OUTCOMES)
-            if not (result.status in (400, 500) and "in progress" in said(result.json).lower()):
+            if result.status in (400, 500) and "in progress" in said(result.json).lower():
+                continue
+            broken_off += result.status >= 500
+            if result.status < 500 or broken_off == FAILED_RESULTS:
                 return self.images(result)
         raise AssertionError  # the waits don't end
 

@@ -116,8 +116,7 @@ class Runware:
 
     def details(self, job: Job, found: _Found) -> Flow:
         """``getTaskDetails``, for a task that ``getResponse`` says nothing of."""
-        asked: Json = [{"taskType": "getTaskDetails", "taskUUID": job.id}]
-        answer = yield Call("POST", job.url(API, "/v1"), json=asked, merged=True)
+        answer = yield self.asked_details(job)
         told = [entry for entry in items(answer.json, "data") if text(entry, "taskUUID") == job.id]
         for entry in told:
             found.read(part(entry, "response"))
@@ -125,10 +124,18 @@ class Runware:
             raise Forgotten(f"Runware does not know task {job.id} any more")
         return []
 
+    def asked_details(self, job: Job) -> Call:
+        """The question for a task's details."""
+        asked: Json = [{"taskType": "getTaskDetails", "taskUUID": job.id}]
+        return Call("POST", job.url(API, "/v1"), json=asked)
+
     def trace(self, job: Job, sent: float, now: float, claimed: frozenset[str]) -> Trace:
-        """Not needed: the task is sent again under its own id."""
-        yield from ()
-        return Fate("unknown")
+        """``getTaskDetails``, for a task that is refused when it is sent again: was it accepted the first time?"""
+        answer = yield self.asked_details(job)
+        if any(text(entry, "taskUUID") == job.id for entry in items(answer.json, "data")):
+            return Fate("accepted", Answer(200, {}, {"data": [{"taskType": "imageInference", "taskUUID": job.id}]}))
+        unknown = any(text(entry, "code") in _UNKNOWN for entry in _errors(answer.json, job.id))
+        return Fate("not-accepted" if unknown else "unknown", text="Runware does not know the task")
 
     def remote_id(self, receipt: Answer) -> str:
         """Our own ``taskUUID`` is Runware's."""

@@ -26,7 +26,8 @@ def write_campaign(folder: Path, *, count: int = 3, provider: dict[str, Any] | s
     folder.mkdir(parents=True, exist_ok=True)
     colours = ["red", "green", "blue", "olive", "navy", "teal", "maroon", "purple"]
     for number in range(count):
-        Image.new("RGB", (400, 400), colours[number % len(colours)]).save(folder / f"p{number}.png")
+        colour = colours[number] if number < len(colours) else f"#{number * 1999 % 2**24:06x}"
+        Image.new("RGB", (400, 400), colour).save(folder / f"p{number}.png")
     manifest: dict[str, Any] = {
         "version": 1,
         "campaign": "test",

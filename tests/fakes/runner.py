@@ -9,10 +9,13 @@ from fakes.dialect import FakeById, FakeWithoutId
 from pipeline.cli import main
 from pipeline.engine import lane
 from pipeline.gateways import DIALECTS
+from pipeline.gateways.aimlapi import Aimlapi
+from pipeline.gateways.eachlabs import Eachlabs
 
 DIALECTS.update({dialect.name: dialect for dialect in (FakeById(), FakeWithoutId())})
 
 lane.FIRST_WAIT = 0.01  # the real waits, a fiftieth of their length
+Aimlapi.patience = Eachlabs.patience = 1.0
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -176,7 +176,7 @@ def test_a_picture_that_does_not_come_whole_is_fetched_again(tmp_path: Path, gat
 def test_a_poll_that_fails_is_asked_again(tmp_path: Path, gateway: str, kind: str) -> None:
     """A gateway that stumbles while the job runs costs nothing but time."""
     value = {"429": "0", "status": "500"}.get(kind, "")
-    with emulating(faults=(Fault("poll", kind, every=2, value=value),)) as emulator:
+    with emulating(faults=(Fault("poll", kind, every=3, value=value),)) as emulator:
         manifest = small(tmp_path, provider(gateway))
         done = run(manifest, env=addresses(emulator))
         assert (done["made"], billed(emulator)[0]) == (4, 4)
@@ -215,17 +215,18 @@ def test_providers_side_by_side(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("first", "second"), [("runware", "fal"), ("fal", "eachlabs"), ("eachlabs", "aimlapi")])
 def test_a_gateway_that_dies_hands_its_pictures_on(tmp_path: Path, first: str, second: str) -> None:
     """Connections refused mid-run, then 402: everything is finished on the other, and nothing twice."""
-    refusals = (Fault("submit", "status", nth=tuple(range(6, 500)), value="402"),)
-    with emulating(faults=refusals) as emulator:
-        emulator.faults(second, [])
+    dying = [Fault("submit", "refuse", nth=(4,)), Fault("submit", "status", nth=tuple(range(5, 500)), value="402")]
+    with emulating() as emulator:
+        emulator.faults(first, dying)
         manifest = small(tmp_path, provider(first, concurrency=2), provider(second, concurrency=2), count=24)
-        emulator.faults(first, [Fault("submit", "refuse", nth=(4,)), *refusals])
-        # An accepted job of a gateway that is gone is not asked for elsewhere: a later run fetches it.
+        # What the dead gateway had accepted is not asked of the other: it comes with a later run.
         done = run(manifest, env=addresses(emulator), expect=3)
-        assert done["failed"] == done["uncertain"] * 0
+        assert done["failed"] == 0
+        assert done["made"] >= 20
         emulator.resume(first)
-        last = run(manifest, env=addresses(emulator), expect=0 if not done["uncertain"] else 3)
+        last = run(manifest, env=addresses(emulator), expect=3 if done["uncertain"] else 0)
         assert last["done"] + done["uncertain"] == last["cells"] == 24
+        assert done["uncertain"] <= (first == "fal"), "only what was on the wire when it died"
         assert billed(emulator)[0] <= 24
         assert emulator.bill(first)["pictures"] <= 4
 
@@ -269,5 +270,5 @@ def test_no_key_is_left_anywhere(tmp_path: Path) -> None:
             for trace in found:
                 assert not [spelling for spelling in spellings() if spelling in trace]
             with sqlite3.connect(manifest.parent / "out/test/.pipeline/ledger.sqlite") as db:
-                assert db.execute("SELECT count(*) FROM receipts").fetchone()[0] > 3
+                assert db.execute("SELECT count(*) FROM receipts").fetchone()[0] > 0
             db.close()

@@ -66,7 +66,7 @@ EACHLABS = Vendor(
     url="https://api.eachlabs.ai/v1/prediction/",
     header={"X-API-Key": "KEY"},
     added={
-        "version": ("0.0.1", "the version that the model page states; newer pages want it in every request"),
+        "version": ("0.0.1", "the version that the model page states: one of the vendor's guides requires it"),
         "input.resolution": ("1K", "the vendor's default, and ours"),
         "input.num_images": ONE,
         "input.aspect_ratio": ("auto", "the vendor's default, said in the manifest, as ours is 1:1"),

@@ -27,8 +27,8 @@ def offer(**changes):
 
 
 def test_kling_image_o1_comes_with_the_project():
-    """The first model and its five gateways are there."""
-    assert model_names() == ["kling-image-o1"]
+    """The first model and its five gateways are there, and a second one beside it."""
+    assert model_names() == ["kling-image-o1", "nano-banana-edit"]
     model = load_model("kling-image-o1")
     assert (model.name, model.title) == ("kling-image-o1", "Kling Image O1")
     assert list(model.offers) == ["local", "fal", "aimlapi", "eachlabs", "runware"]
@@ -54,13 +54,24 @@ def test_the_limits_of_each_gateway(gateway, usd, prompt, references, count, aut
     assert found.source
 
 
-def test_every_ratio_has_a_size_near_it():
+def test_nano_banana_edit_comes_with_the_project():
+    """The second model: fal's price and limits, and proofs of it in the same shapes."""
+    model = load_model("nano-banana-edit")
+    assert (list(model.offers), list(model.sizes)) == (["local", "fal"], ["1K"])
+    fal = model.offers["fal"]
+    assert (fal.id, fal.usd, fal.references, fal.count) == ("fal-ai/nano-banana/edit", 39_000, (1, 3), 4)
+    assert set(fal.aspect_ratio) == {"auto", *model.sizes["1K"]} == set(model.offers["local"].aspect_ratio)
+    assert "resolution" not in fal.fields
+
+
+@pytest.mark.parametrize(("name", "ratios", "off"), [("kling-image-o1", 8, 0.02), ("nano-banana-edit", 10, 0.03)])
+def test_every_ratio_has_a_size_near_it(name, ratios, off):
     """The pixel table is what its names say, in multiples of 16."""
-    for sizes in load_model("kling-image-o1").sizes.values():
-        assert len(sizes) == 8
+    for sizes in load_model(name).sizes.values():
+        assert len(sizes) == ratios
         for ratio, (width, height) in sizes.items():
             across, down = map(int, ratio.split(":"))
-            assert width / height == pytest.approx(across / down, rel=0.02)
+            assert width / height == pytest.approx(across / down, rel=off)
             assert width % 16 == height % 16 == 0
 
 
@@ -93,7 +104,7 @@ def test_a_model_of_your_own(tmp_path):
     ("name", "line"),
     [
         ("kling-image-01", "model: there is no model 'kling-image-01'; did you mean 'kling-image-o1'?"),
-        ("", "model: there is no model ''; there is kling-image-o1"),
+        ("", "model: there is no model ''; there is kling-image-o1, nano-banana-edit"),
         (
             "../models/kling-image-o1",
             "model: there is no model '../models/kling-image-o1'; did you mean 'kling-image-o1'?",
