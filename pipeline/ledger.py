@@ -247,9 +247,14 @@ class Ledger:
         rows = self._db.execute("SELECT remote FROM requests WHERE provider = ? AND remote <> ''", (provider,))
         return frozenset(row[0] for row in rows)
 
-    def last_sent(self) -> dict[str, float]:
-        """Provider → Unix time of its newest request."""
-        return dict(self._db.execute("SELECT provider, max(created) FROM requests GROUP BY provider"))
+    def sent_since(self, moment: float) -> dict[str, list[float]]:
+        """Provider → Unix times of its requests since then."""
+        result: dict[str, list[float]] = {}
+        for provider, created in self._db.execute(
+            "SELECT provider, created FROM requests WHERE created > ?", (moment,)
+        ):
+            result.setdefault(provider, []).append(created)
+        return result
 
     def meta(self, name: str) -> str | None:
         """A remembered value."""

@@ -394,13 +394,13 @@ class _Reader:
             variants=int(value.get("variants", 1)),  # 2.0 is a whole number too
             native=value.get("native", False),
             quality={"jpeg": 90, "webp": 85} | {name: int(level) for name, level in value.get("quality", {}).items()},
-            exclude=self.rules("exclude", value),
-            include=self.rules("include", value),
+            exclude=self.rules("exclude", value, known),
+            include=self.rules("include", value, known),
             file=value.get("path", DEFAULT_PATH),
             folder=folder,
         )
 
-    def rules(self, kind: str, value: Any) -> tuple[Rule, ...]:  # noqa: ANN401  # fits the schema
+    def rules(self, kind: str, value: Any, providers: list[str]) -> tuple[Rule, ...]:  # noqa: ANN401  # fits the schema
         axes = {axis for prompt in self.tree["prompts"].values() for axis in prompt.get("vary", {})}
         known = {
             "product",
@@ -423,6 +423,14 @@ class _Reader:
                 key: tuple(map(str, wanted)) if isinstance(wanted, list) else (str(wanted),)
                 for key, wanted in rule.items()
             }
+            if "provider" in where and self.chosen and not set(where["provider"]) <= set(providers):
+                if kind == "exclude":
+                    continue  # of providers that aren't used now
+                del where["provider"]
+            for name in where.get("provider", ()):
+                if providers and name not in providers and not any(sign in name for sign in "*?["):
+                    hint = did_you_mean(name, providers)
+                    self.complain((*path, "provider"), f"there is no provider {name!r}", hint)
             result.append(Rule(where, path))
         return tuple(result)
 

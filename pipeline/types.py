@@ -140,6 +140,7 @@ class Provider:
     deadline: float = DEADLINE
     key_env: str | None = None
     options: Mapping[str, Json] = field(default_factory=dict)
+    speed: float = 1.0  # how much faster than the real one its gateway works: of an emulator
 
     @property
     def proof(self) -> bool:

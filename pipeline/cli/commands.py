@@ -332,14 +332,10 @@ def report(arguments: argparse.Namespace, console: Console) -> int:
 
 def _expansion(arguments: argparse.Namespace, places: Places, file: str | None = None) -> Expansion:
     """The cells of a manifest, as these options read it."""
-    return expand(
-        load(
-            file or arguments.manifest,
-            providers=arguments.provider,
-            places=places.urls,
-            rehearsal=arguments.emulate,
-        )
+    manifest = load(
+        file or arguments.manifest, providers=arguments.provider, places=places.urls, rehearsal=arguments.emulate
     )
+    return expand(places.paced(manifest) if places.emulated else manifest)
 
 
 def _warn(expansion: Expansion, console: Console) -> None:

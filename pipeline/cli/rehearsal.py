@@ -6,12 +6,12 @@ import argparse
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.cli.show import Console, count
 from pipeline.gateways import DIALECTS
 from pipeline.ledger import Ledger
-from pipeline.types import Provider, dollars
+from pipeline.types import Manifest, Provider, dollars
 
 KEY = "rehearsal"
 """The emulator takes any key; a real one is not asked for, and not sent."""
@@ -19,14 +19,19 @@ KEY = "rehearsal"
 
 @dataclass(frozen=True)
 class Places:
-    """Gateway → address, where it isn't the vendor's own. ``keys`` gives keys that are not looked for."""
+    """Gateway → address, where it isn't the vendor's own. ``speed``: how much faster than real ones they work."""
 
     urls: dict[str, str] = field(default_factory=dict)
     emulated: bool = False
+    speed: float = 1.0
 
     def keys(self, providers: tuple[Provider, ...]) -> dict[str, str]:
         """Provider name → key, for a rehearsal."""
         return {provider.name: KEY for provider in providers}
+
+    def paced(self, manifest: Manifest) -> Manifest:
+        """The manifest with waits and limits for gateways of this speed."""
+        return replace(manifest, providers=tuple(replace(p, speed=self.speed) for p in manifest.providers))
 
 
 def environment_places() -> Places:
@@ -44,7 +49,7 @@ def called_at(arguments: argparse.Namespace, console: Console) -> Iterator[Place
     from pipeline.emulator import Settings, serve
 
     with serve(Settings(speed=arguments.emulate_speed)) as emulator:
-        yield Places(dict(emulator.urls), emulated=True)
+        yield Places(dict(emulator.urls), emulated=True, speed=arguments.emulate_speed)
         bills = [emulator.bill(gateway) for gateway in emulator.urls]
         pictures, usd = sum(bill["pictures"] for bill in bills), sum(bill["usd_micro"] for bill in bills)
         console.note(f"rehearsed: the emulator would have billed {dollars(usd)} for {count(pictures, 'picture')}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 
@@ -13,7 +14,7 @@ from pipeline.engine.drive import BudgetReached, Drive, StillOpen
 from pipeline.engine.finish import Finish
 from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
-from pipeline.engine.lane import Lane, backoff
+from pipeline.engine.lane import MINUTE, Lane, backoff
 from pipeline.engine.orders import Event, Order, Outcome, Stop
 from pipeline.engine.session import Budget, Session
 from pipeline.engine.wire import Wire
@@ -54,9 +55,9 @@ class Engine:
         events: Callable[[Event], None] = lambda _: None,
         hints: Hints | None = None,
     ) -> None:
-        last = journal.ledger.last_sent()
+        sent = journal.ledger.sent_since(time.time() - MINUTE)
         self.lanes = {
-            p.name: Lane[Order](p, _wire(p, (keys or {}).get(p.name, "")), last.get(p.name, 0.0)) for p in providers
+            p.name: Lane[Order](p, _wire(p, (keys or {}).get(p.name, "")), sent.get(p.name, ())) for p in providers
         }
         self.session = Session(journal, executor, budget or Budget(None, None), events, hints or Hints())
         self._room = anyio.Semaphore(FINISHING)

@@ -64,7 +64,7 @@ class Drive:
             count=order.count,
             images=order.images,
             size=order.size,
-            polling=self.provider.polling or self.dialect.polling,
+            polling=lane.polling(self.dialect.polling),
             deadline=self.provider.deadline,
             options=self.provider.options,
             **session.hints.address(self.provider, order.id),
@@ -76,6 +76,7 @@ class Drive:
         self.on_wire = False  # whether a paid call is under way whose fate is unknown
         self.doubt = order.state == "intent"  # whether an earlier paid call of this id may have arrived
         self.counted = False  # among the lane's jobs
+        self.accepted = 0.0
         self.started = time.time()
 
     @property
@@ -141,6 +142,8 @@ class Drive:
                 if step.after:
                     await self.session.hints.wait(self.order.id, step.after)
                 step = await self.pay(step, flow) if step.paid else _advance(flow, await self.ask(step))
+            if self.counted and self.order.state == "new":
+                self.lane.seconds.append(time.monotonic() - self.accepted)
             return step
         finally:
             flow.close()
@@ -150,6 +153,7 @@ class Drive:
         """Count it among the requests that the gateway is working on, or not any more."""
         self.lane.jobs += begins - self.counted
         self.counted = begins
+        self.accepted = time.monotonic()
 
     async def ask(self, call: Call) -> Answer:
         """A call that costs nothing: when it can't be answered, the order stays as it is."""

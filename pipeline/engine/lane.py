@@ -1,7 +1,7 @@
 """A lane: the requests that share one account's limits, and how they share them.
 
 exchange = retry( pace( slot( send ) ) ): a slot is free during a back-off, a 429 slows the whole lane, the number of
-slots goes up slowly and down fast within the provider's limit, and paid calls leave at even distances.
+slots goes up slowly and down fast within the provider's limit, and no more paid calls leave than a minute takes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import email.utils
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 import anyio
@@ -18,7 +18,7 @@ import anyio
 from pipeline.engine.merge import Merge
 from pipeline.engine.wire import Wire
 from pipeline.errors import LaneStopped, LostAnswer, TryLater
-from pipeline.types import Answer, Call, Provider
+from pipeline.types import Answer, Call, Polling, Provider
 
 MAX_WAIT = 120.0
 """Seconds that a Retry-After may hold a lane; a longer one is taken as this."""
@@ -26,8 +26,10 @@ TRIES = 6
 POLL_TRIES = 10
 """For a call that costs nothing: what it asks about may be paid already."""
 FIRST_WAIT = 0.5
-MARGIN = 1.01
-"""Paid calls keep this much more distance than the limit asks for: the gateway's clock is not ours."""
+SAMPLES = 5
+"""Requests until their durations say something."""
+MINUTE = 60.6
+"""Seconds in which no more paid calls leave than the limit allows in 60: the gateway's clock is not ours."""
 
 T = TypeVar("T")
 
@@ -38,19 +40,35 @@ class Lane(Generic[T]):
     ``jobs`` counts the requests that the gateway is working on.
     """
 
-    def __init__(self, provider: Provider, wire: Wire, last: float = 0.0) -> None:
+    def __init__(self, provider: Provider, wire: Wire, sent: Iterable[float] = ()) -> None:
         self.provider = provider
         self.wire = wire
         self.queue: deque[T] = deque()
         self.stopped: str | None = None
         self.jobs = 0
+        self.seconds: deque[float] = deque(maxlen=20)  # that the last ones took
         self._limit = float(provider.concurrency)
         self._slots = anyio.CapacityLimiter(provider.concurrency)
         self._not_before = 0.0
-        self._distance = 60.0 / provider.per_minute * MARGIN if provider.per_minute else 0.0
-        # ``last``: Unix time of an earlier run's last paid call; the gateway's minute knows nothing of runs.
-        self._next_paid = time.monotonic() + min(last + self._distance - time.time(), self._distance)
+        # ``sent``: Unix times of earlier runs' paid calls; the gateway's minute knows nothing of runs.
+        since = time.monotonic() - time.time()
+        self._paid = deque((since + min(moment, time.time()) for moment in sorted(sent)), maxlen=provider.per_minute)
         self._merge = Merge(self._settled)
+
+    def polling(self, usual: Polling) -> Polling:
+        """When to poll a new request: as its provider says, or by how long the lane's requests take.
+
+        Waiting until the fastest of them might be done, and then asking often, finds the end of a request early with
+        no more polls than the usual times need; and a slot that is seen to be free is used.
+        """
+        if self.provider.polling is not None:
+            return self.provider.polling
+        speed = self.provider.speed
+        if len(self.seconds) < SAMPLES:
+            return Polling(usual.first / speed, usual.every / speed)
+        taken = sorted(self.seconds)
+        every = max(usual.every / speed / 10, taken[len(taken) // 2] * 0.03)
+        return Polling(max(0.9 * taken[0] - every, every), min(every, usual.every / speed))
 
     async def exchange(self, call: Call, on_wire: Callable[[bool], None] = lambda _: None) -> Answer:
         """Send a call until it is answered by something other than "not now".
@@ -101,10 +119,11 @@ class Lane(Generic[T]):
         raise TryLater(reason)
 
     async def _pace(self, *, paid: bool) -> None:
-        if paid and self._distance:
-            now = time.monotonic()
-            turn = max(now, self._next_paid)
-            self._next_paid = turn + self._distance
+        if paid and self._paid.maxlen:
+            now = turn = time.monotonic()
+            if len(self._paid) == self._paid.maxlen:
+                turn = max(now, self._paid[0] + MINUTE / self.provider.speed)
+            self._paid.append(turn)
             await anyio.sleep(turn - now)
         while (wait := self._not_before - time.monotonic()) > 0:  # noqa: ASYNC110  # the time itself may move
             await anyio.sleep(wait)
