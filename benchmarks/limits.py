@@ -17,7 +17,7 @@ from PIL import Image
 from pipeline.emulator import Settings, serve
 
 SPEED = 10.0
-PICTURES = 240
+PICTURES = 400
 
 
 def campaign(folder: Path) -> Path:

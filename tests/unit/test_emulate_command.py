@@ -44,8 +44,7 @@ class Running:
         self.process = subprocess.Popen(command(*arguments), text=True, env=environment(), **pipes)
         self._guard = threading.Timer(60, self.process.kill)
         self._guard.start()
-        read = iter(self.process.stdout.readline, "")
-        self.ready = "".join(line for line, _ in zip(read, range(lines), strict=False))
+        self.ready = "".join(self.process.stdout.readline() for _ in range(lines))
 
     @property
     def variables(self):
@@ -127,8 +126,9 @@ def test_a_held_request_keeps_nobody_waiting():
         url = running.variables["AIMLAPI_BASE_URL"]
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
             body = json.dumps(ASK)
-            head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\nContent-Length: {len(body)}\r\n\r\n"
-            client.sendall((head + body).encode())
+            head = [f"POST {PATH} HTTP/1.1", "Host: emulated", "Authorization: Bearer k"]
+            head += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", body]
+            client.sendall("\r\n".join(head).encode())
             while not httpx.get(f"{url}/_emulator/bill", trust_env=False).json()["requests"]:
                 pass
             code, err = running.end()
