@@ -233,9 +233,10 @@ class Ledger:
             result.setdefault(row.key, []).append(row)
         return {key: takes[:-1] for key, takes in result.items()}
 
-    def providers(self) -> dict[str, tuple[str, str]]:
-        """Request id → (provider, model) of all requests that made pictures."""
-        return {row[0]: (row[1], row[2]) for row in self._db.execute("SELECT id, provider, model FROM requests")}
+    def providers(self) -> dict[str, tuple[str, str, str]]:
+        """Request id → (provider, model, the gateway's own id) of all requests that made pictures."""
+        rows = self._db.execute("SELECT id, provider, model, remote FROM requests")
+        return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
     def uploads(self, now: float) -> dict[tuple[str, str, str], str]:
         """(provider, address, digest) → the reference of an upload that may still be used."""

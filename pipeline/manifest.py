@@ -178,6 +178,7 @@ class _Reader:
             ),
             source=tree,
             routing=tree.get("routing", "failover"),
+            rehearsal=self.rehearsal,
             problems=tuple(self.found),
         )
 

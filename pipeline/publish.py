@@ -121,12 +121,13 @@ class Publisher:
             "provider": self.provider(row),
             "proof": spec.proof,
             "usd": row.usd / 1e6 if row else None,
+            "nsfw": bool(row.nsfw) if row and row.nsfw is not None else None,
             "made_at": iso(row.at) if row else None,
         }
 
     def provider(self, row: PictureRow | None) -> str | None:
         """Who made a picture."""
-        return self.providers.get(row.request, (None, None))[0] if row else None
+        return self.providers.get(row.request, (None,))[0] if row else None
 
     def stamped(self, *files: Path) -> str:
         """The guard, with the size and time of the files that it guards."""
@@ -158,7 +159,7 @@ class Publisher:
     def sidecar(self, row: PictureRow, cells: list[Cell]) -> dict[str, Json]:
         """All there is to know of one picture."""
         spec = cells[0].picture.spec
-        provider, model_id = self.providers.get(row.request, (None, None))
+        provider, model_id, remote = self.providers.get(row.request, (None, None, ""))
         files = [(cell, self.files.get(cell.file)) for cell in cells]
         return {
             "key": row.key,
@@ -191,7 +192,9 @@ class Publisher:
             "usd": row.usd / 1e6,
             "seconds": row.seconds,
             "made_at": iso(row.at),
+            "nsfw": None if row.nsfw is None else bool(row.nsfw),
             "request": row.request,
+            "request_at_gateway": remote or None,
             "original": {"path": f"{PRIVATE}/{row.original}", "sha256": row.sha256, "bytes": row.bytes},
             "cells": [
                 {"label": cell.label, "path": cell.file, "sha256": file.sha256, "bytes": file.bytes}
@@ -236,6 +239,7 @@ class Publisher:
             saved_usd=self.saved(tiles) / 1e6,
             references=tuple(views),
             tiles=tiles,
+            rehearsal=self.manifest.rehearsal,
         )
 
     def saved(self, tiles: Iterable[TileView]) -> int:
@@ -273,7 +277,7 @@ class Publisher:
             references=tuple(references[r.name, r.digest] for r in spec.references),
             key=cell.picture.key,
             model=spec.model,
-            provider=self.provider(row),
+            provider=self.provider(row) or spec.provider or None,
             proof=spec.proof,
             cost_usd=row.usd / 1e6 if row else None,
             seconds=row.seconds if row else None,
@@ -282,6 +286,7 @@ class Publisher:
                 TakeView(old.take, f"{PRIVATE}/{old.original}", iso(old.at))
                 for old in self.earlier.get(cell.picture.key, ())
             ),
+            nsfw=bool(row and row.nsfw),
         )
 
     def cell(self, step: Step) -> CellView:

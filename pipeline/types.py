@@ -241,6 +241,7 @@ class Manifest:
     budget: Budget
     source: Map
     routing: str = "failover"
+    rehearsal: bool = False  # its gateways are an emulator's
     problems: tuple[Problem, ...] = ()  # found so far; expand raises them with its own
 
     @property

@@ -7,6 +7,7 @@ import json
 
 from pipeline.cli.show import Console, table
 from pipeline.models import load_model, model_names
+from pipeline.schema import schema_text
 from pipeline.types import dollars
 
 
@@ -59,7 +60,9 @@ def providers(arguments: argparse.Namespace, console: Console) -> int:
                 "model": name,
                 "model_id": offer.id,
                 "usd": offer.usd / 1e6,
-                "callable": offer.gateway in DIALECTS,
+                "key": DIALECTS[offer.gateway].key or None,
+                "settles": DIALECTS[offer.gateway].settles,
+                "options": options_of(offer.gateway),
                 "prompt": list(offer.prompt),
                 "references": list(offer.references),
                 "resolution": list(offer.resolution),
@@ -67,13 +70,14 @@ def providers(arguments: argparse.Namespace, console: Console) -> int:
                 "format": list(offer.format),
                 "count": offer.count,
                 "concurrency": offer.concurrency,
+                "per_minute": offer.per_minute,
                 "source": offer.source,
             }
             for name, offer in offers
         ]
         console.result(json.dumps(documents, indent=2))
         return 0
-    rows = [("provider", "model", "price", "prompt", "references", "auto", "per request", "at once", "")]
+    rows = [("provider", "model", "price", "prompt", "references", "auto", "per request", "at once", "key")]
     rows += [
         (
             offer.gateway,
@@ -84,7 +88,7 @@ def providers(arguments: argparse.Namespace, console: Console) -> int:
             "yes" if "auto" in offer.aspect_ratio else "no",
             str(offer.count),
             str(offer.concurrency),
-            "" if offer.gateway in DIALECTS else "plans and prices only, in this version",
+            DIALECTS[offer.gateway].key,
         )
         for name, offer in offers
     ]
@@ -93,6 +97,29 @@ def providers(arguments: argparse.Namespace, console: Console) -> int:
     for line in lines[1:]:
         console.result(line)
     if console.verbose:
-        for _, offer in offers:
-            console.result(f"{offer.gateway}: {offer.source}")
+        for name, offer in offers:
+            console.result(f"\n{console.style(f'{offer.gateway}: {name}', 'bold')}")
+            console.result(f"  id: {offer.id}")
+            console.result(f"  source: {offer.source}")
+            console.result(f"  a lost answer is settled by: {_SETTLES[DIALECTS[offer.gateway].settles]}")
+            for option, text in options_of(offer.gateway).items():
+                console.result(f"  options.{option}: {text}")
+    else:
+        console.note("more of each, and its options: pipeline providers -v")
     return 0
+
+
+_SETTLES = {
+    "id": "our own id: nothing is uncertain",
+    "trace": "a search in the account's log",
+    "none": "nothing: held as uncertain, until you say --uncertain retry",
+}
+
+
+def options_of(gateway: str) -> dict[str, str]:
+    """A gateway's options, as the manifest's schema describes them."""
+    options = json.loads(schema_text("manifest"))["$defs"].get(f"options_{gateway}", {}).get("properties", {})
+    return {
+        name: option["description"] + (f" One of {', '.join(map(str, option['enum']))}." if "enum" in option else "")
+        for name, option in options.items()
+    }

@@ -312,7 +312,7 @@ def _providers(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
         "providers",
         catalogue.providers,
         "list the gateways, what they offer and for how much",
-        "pipeline providers\npipeline providers --json",
+        "pipeline providers\npipeline providers -v     # with their options\npipeline providers --json",
     )
     _json(parser)
 

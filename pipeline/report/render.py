@@ -34,6 +34,7 @@ VARY = "vary."
 """What the name of a vary axis starts with where it stands among the other dimensions of the filter."""
 
 PROOFS = "Proofs: made offline by the local provider, not by the model."
+REHEARSAL = "Rehearsal: made by an emulator of the gateways, not by the model. Nothing was paid."
 
 _IMAGE = re.compile(r"data:image/(?:jpeg|png|webp|gif|avif);base64,[A-Za-z0-9+/=]+")
 _ALT_CHARACTERS = 160
@@ -68,7 +69,7 @@ def render(sheet: SheetView) -> str:
         facets=_facets(sheet.tiles),
         totals=_totals(sheet, states),
         bar=_bar(states),
-        notice=PROOFS if made and all(tile.proof for tile in made) else "",
+        notice=REHEARSAL if sheet.rehearsal else PROOFS if made and all(tile.proof for tile in made) else "",
         script=Markup(script),  # noqa: S704 - ours, shipped with the package
         style=Markup(style),  # noqa: S704 - ours, and numbers
         policy=_policy(script, style),
@@ -187,6 +188,7 @@ def _facts(tile: TileView) -> list[tuple[str, str]]:
         ("Tags", ", ".join(tile.tags)),
         ("Model", tile.model),
         ("Provider", (tile.provider or "") + (" (proof)" if tile.proof else "")),
+        ("Content check", "flagged by the gateway" if tile.nsfw else ""),
         ("Cost", "" if tile.cost_usd is None or tile.proof else _money(tile.cost_usd)),
         ("Time", "" if tile.seconds is None else f"{tile.seconds:.1f} s"),
         ("Made", _when(tile.made_at) if tile.made_at else ""),
@@ -205,6 +207,7 @@ def _dimensions(tile: TileView) -> dict[str, tuple[str, ...]]:
         **{f"{VARY}{name}": (value,) for name, value in tile.vary},
         "ratio": (tile.aspect_ratio,),
         "resolution": (tile.resolution,),
+        "provider": (tile.provider,) if tile.provider else (),
         "tag": tile.tags,
     }
 
@@ -219,7 +222,7 @@ def _facets(tiles: Sequence[TileView]) -> list[Facet]:
     counts["state"] = Counter({state: counts["state"][state] for state in STATES if counts["state"][state]})
     return [
         Facet(key, key.removeprefix(VARY), tuple(counts[key].items()))
-        for key in ("state", "prompt", *vary, "ratio", "resolution", "tag")
+        for key in ("state", "prompt", *vary, "ratio", "resolution", "provider", "tag")
         if key in counts and (len(counts[key]) > 1 or 0 < counts[key].total() < len(tiles))
     ]
 
@@ -238,7 +241,8 @@ def _totals(sheet: SheetView, states: Counter[State]) -> list[Total]:
     ]
     if sheet.tiles and all(tile.proof for tile in sheet.tiles) and not sheet.spent_usd:
         return totals
-    return [*totals, Total("spent", _money(sheet.spent_usd)), Total("saved", _money(sheet.saved_usd))]
+    spent = "would cost" if sheet.rehearsal else "spent"
+    return [*totals, Total(spent, _money(sheet.spent_usd)), Total("saved", _money(sheet.saved_usd))]
 
 
 def _bar(counts: Counter[State]) -> list[tuple[State, float, float]]:
@@ -271,7 +275,8 @@ def _alt(tile: TileView) -> str:
 def _caption(tile: TileView) -> list[str]:
     """Return what tells a tile from its neighbours, whose product and prompt stand above them all."""
     take = [f"take {tile.take}"] if tile.take > 1 else []
-    return [tile.resolution, tile.aspect_ratio, f"v{tile.variant}", *take]
+    compared = [tile.provider] if tile.provider and tile.label.split("/")[-2:-1] == [tile.provider] else []
+    return [*compared, tile.resolution, tile.aspect_ratio, f"v{tile.variant}", *take]
 
 
 def _money(usd: float) -> str:

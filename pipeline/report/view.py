@@ -77,6 +77,7 @@ class TileView:
     seconds: float | None
     made_at: str | None  # ISO 8601
     earlier: tuple[TakeView, ...]
+    nsfw: bool = False  # flagged by the gateway's own check
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +94,4 @@ class SheetView:
     saved_usd: float
     references: tuple[ReferenceView, ...]
     tiles: tuple[TileView, ...]
+    rehearsal: bool = False  # the pictures are an emulator's

@@ -299,7 +299,7 @@ def test_chips_are_only_for_what_occurs():
 
 
 def test_chips_come_by_dimension():
-    """State, prompt, every vary axis, ratio, resolution, tag: in this order, each under its name."""
+    """State, prompt, every vary axis, ratio, resolution, provider, tag: in this order, each under its name."""
     (first, second, *others) = fake_sheet.campaign(2).tiles
     tiles = (
         replace(first, tags=("hero", "new"), vary=(*first.vary, ("state", "wet"))),
@@ -308,9 +308,9 @@ def test_chips_come_by_dimension():
     )
     page = render(fake_sheet.sheet(tiles))
     dimensions = list(dict.fromkeys(facet for facet, _ in _chips(fake_sheet.sheet(tiles))))
-    assert dimensions == ["state", "prompt", "vary.scene", "vary.state", "ratio", "resolution", "tag"]
+    assert dimensions == ["state", "prompt", "vary.scene", "vary.state", "ratio", "resolution", "provider", "tag"]
     names = re.findall(r'<span class="of" id="facet-\d">(.*?)</span>', page)
-    assert names == ["state", "prompt", "scene", "state", "ratio", "resolution", "tag"]
+    assert names == ["state", "prompt", "scene", "state", "ratio", "resolution", "provider", "tag"]
     assert [value for facet, value in _chips(fake_sheet.sheet(tiles)) if facet == "tag"] == ["hero", "new"]
 
 
