@@ -354,7 +354,9 @@ def _emulate(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
 
 def _played(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("behaviour")
-    group.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="work N times as fast as real gateways")
+    group.add_argument(
+        "--speed", type=_speed, default=1.0, metavar="N", help="work N times as fast as real gateways (default: 1)"
+    )
     named = ", ".join(f"{name} ({a:g}-{b:g})" for name, (a, b) in emulate.LATENCY.items())
     group.add_argument(
         "--latency",
@@ -381,7 +383,13 @@ def _played(parser: argparse.ArgumentParser) -> None:
         metavar="GATEWAY.NAME=CHOICE",
         help="another choice where the vendor's documents contradict each other (see --list)",
     )
-    group.add_argument("--seed", type=int, default=1, metavar="N", help="of what is left to chance: latencies, faults")
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="seed of what is left to chance: latencies and faults (default: 1)",
+    )
 
 
 def _failures(parser: argparse.ArgumentParser) -> None:

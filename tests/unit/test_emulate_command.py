@@ -132,7 +132,8 @@ def test_a_held_request_keeps_nobody_waiting():
             while not httpx.get(f"{url}/_emulator/bill", trust_env=False).json()["requests"]:
                 pass
             code, err = running.end()
-            assert client.recv(100) == b""
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(100) == b""
     assert code == 0
     assert billed(err)["aimlapi"][:2] == ["1", "1"]
 
