@@ -19,6 +19,7 @@ class Studio:
         self._shelf = pictures.Shelf()
         self._uploads: dict[str, tuple[bytes, str]] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._closed = False
         self._lock = threading.Lock()
 
     def upload(self, name: str, data: bytes, kind: str) -> None:
@@ -60,6 +61,7 @@ class Studio:
     def close(self) -> None:
         """Remove what is kept on disk."""
         with self._lock:
+            self._closed = True
             folder, self._folder = self._folder, None
         if folder:
             folder.cleanup()
@@ -67,6 +69,8 @@ class Studio:
     def _drawable(self, references: list[str]) -> list[str]:
         """References as a proof takes them: paths for those whose bytes are known, URLs for the others."""
         with self._lock:
+            if self._closed:  # a picture that is still being drawn: nobody waits for it
+                raise OSError("the emulator has ended")
             if self._folder is None:
                 self._folder = tempfile.TemporaryDirectory(prefix="emulator-")
             folder = Path(self._folder.name)

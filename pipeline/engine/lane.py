@@ -7,6 +7,7 @@ slots goes up slowly and down fast within the provider's limit, and no more paid
 from __future__ import annotations
 
 import email.utils
+import itertools
 import random
 import time
 from collections import deque
@@ -84,8 +85,10 @@ class Lane(Generic[T]):
 
     async def _settled(self, call: Call, on_wire: Callable[[bool], None] = lambda _: None) -> Answer:
         reason, tries = "", 0
-        while tries < (TRIES if call.paid else POLL_TRIES):
-            wait = spread(tries)
+        for number in itertools.count():
+            if tries == (TRIES if call.paid else POLL_TRIES):
+                break
+            wait = spread(number)
             await self._pace(paid=call.paid)
             after: float | None = None
             busy = False

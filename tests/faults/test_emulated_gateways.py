@@ -146,19 +146,42 @@ def test_a_lost_answer_that_can_not_be_had_is_held(tmp_path: Path, gateway: str)
         assert micro_usd(status["spent_usd"]) == billed(emulator)[1]
 
 
-@pytest.mark.parametrize("gateway", GATEWAYS)
-@pytest.mark.parametrize("kind", ["reset-before", "429", "status"])
+# fal can't tell what was lost before it was accepted from what was lost after, nor what a 503 means: held.
+NOT_ACCEPTED = [
+    ("fal", "429"),
+    *((gateway, kind) for gateway in GATEWAYS[1:] for kind in ("reset-before", "429", "status")),
+]
+
+
+@pytest.mark.parametrize(("gateway", "kind"), NOT_ACCEPTED)
 def test_what_was_not_accepted_is_asked_again(tmp_path: Path, gateway: str, kind: str) -> None:
-    """Cut before it was accepted, 429, 503 with a time: everything is made, and billed once."""
-    if kind == "reset-before" and gateway == "fal":
-        pytest.skip("fal can't tell a request that was lost before from one that was lost after")
+    """Cut before it was accepted, 429, 503: everything is made, and billed once."""
     value = {"429": "0", "status": "503"}.get(kind, "")
-    if kind == "status" and gateway == "fal":
-        pytest.skip("a 503 says nothing of the request's fate at fal: held as uncertain, tested above")
     with emulating(faults=(Fault("submit", kind, every=3, value=value),)) as emulator:
         manifest = small(tmp_path, provider(gateway, concurrency=2), count=6)
         done = run(manifest, env=addresses(emulator))
         assert (done["made"], billed(emulator)[0]) == (6, 6)
+
+
+@pytest.mark.parametrize("value", ["", "0.02", "soon", "-5", "Wed, 21 Oct 2015 07:28:00 GMT", "NaN"])
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_every_kind_of_retry_after(tmp_path: Path, gateway: str, value: str) -> None:
+    """Seconds, a date, absent, absurd: all of them mean later, none of them an error or a second bill."""
+    with emulating(faults=(Fault("submit", "429", nth=(1, 2, 4), value=value),)) as emulator:
+        manifest = small(tmp_path, provider(gateway, concurrency=2))
+        assert run(manifest, env=addresses(emulator))["made"] == 4
+        assert billed(emulator)[0] == 4
+
+
+def test_polls_of_several_requests_share_a_post(tmp_path: Path) -> None:
+    """Runware: eight requests in flight, and far fewer POSTs than polls; one that fails leaves the others alone."""
+    with emulating(latency=(20.0, 20.0)) as emulator:
+        prompts = {"table": {"text": "Place @Image1 on a {% if product.id == 'p1' %}forbidden {% endif %}table."}}
+        manifest = small(tmp_path, provider("runware"), count=8, prompts=prompts)
+        done = run(manifest, env=addresses(emulator), expect=3)
+        assert (done["made"], done["failed"]) == (7, 1)
+        polls = [entry for entry in emulator.log("runware") if entry["kind"] == "poll"]
+        assert 1 <= len(polls) <= 8, "eight requests of 0.2 s, polled every 0.03 s each, would be fifty and more"
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
