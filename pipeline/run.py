@@ -124,6 +124,16 @@ async def _run(make: Callable[[], Engine], wanted: list[Order], interrupted: Cal
     return outcome
 
 
+def cancel(plan: Plan, ledger: Ledger, executor: Executor, keys: dict[str, str]) -> list[tuple[str, str]]:
+    """Ask the gateways to stop what they have accepted: (label, what was said) of each request."""
+    accepted = [order for order in orders(plan, ledger) if order.state == "accepted"]
+
+    async def ask() -> list[tuple[Order, str]]:
+        return await Engine(plan.manifest.providers, Journal(ledger), executor, keys=keys).cancel(accepted)
+
+    return [(order.label, said) for order, said in anyio.run(ask)]
+
+
 def orders(plan: Plan, ledger: Ledger) -> Iterable[Order]:
     """The plan's requests as orders; those that only continue come first, as they are paid already."""
     cells: dict[str, list[Cell]] = {}

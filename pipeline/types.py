@@ -440,3 +440,4 @@ class Fate:
 Flow: TypeAlias = Generator[Call, Answer, list[RemoteImage]]
 Upload: TypeAlias = Generator[Call, Answer, Uploaded]
 Trace: TypeAlias = Generator[Call, Answer, Fate]
+Cancel: TypeAlias = Generator[Call, Answer, Literal["asked", "finished", "impossible"]]

@@ -263,6 +263,32 @@ def _say_end(document: dict[str, Any], console: Console) -> None:
     console.result(f"contact sheet: {document['sheet']}")
 
 
+_CANCELLED = {
+    "asked": "asked to stop",
+    "finished": "finished already",
+    "impossible": "this gateway has no way to stop it",
+}
+
+
+def cancel(arguments: argparse.Namespace, console: Console) -> int:
+    """``pipeline cancel``."""
+    expansion = _expansion(arguments, environment_places())
+    with open_ledger(expansion.manifest.outputs.folder / PRIVATE, expansion.manifest.campaign) as ledger:
+        ledger.settle_finished()
+        plan = make_plan(expansion, ledger)
+        if not any(request.resume and request.resume.state == "accepted" for request in plan.requests):
+            console.result("nothing is in flight")
+            return 0
+        from pipeline.run import cancel, keys_for
+
+        with open_executor(find_executor("threads"), 1) as executor:
+            told = cancel(plan, ledger, executor, keys_for(plan))
+    for label, said in told:
+        console.result(f"{label}: {_CANCELLED.get(said, said)}")
+    console.note("the next run asks what came of it; what was stopped is not made again without --retry-failed")
+    return 0
+
+
 _WORDS: dict[Action, str] = {
     "done": "done",
     "rebuild": "to rebuild",

@@ -39,7 +39,7 @@ start here:
     parser.add_argument("--version", action="version", version=f"campaign-pipeline {__version__}")
     _common(parser, defaults=True)
     commands_ = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_init, _validate, _plan, _run, _status, _report, _models, _providers, _emulate):
+    for add in (_init, _validate, _plan, _run, _cancel, _status, _report, _models, _providers, _emulate):
         add(commands_)
     return parser.parse_args(argv)
 
@@ -269,6 +269,19 @@ def _run(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     )
     parser.add_argument("--workers", type=_workers, metavar="N", help="pictures in work at once (default: processors)")
     _json(parser)
+
+
+def _cancel(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "cancel",
+        commands.cancel,
+        "ask the gateways to stop what is in flight",
+        "pipeline cancel campaign.yaml",
+        "Ask the gateways to stop what an interrupted run left in flight (fal and Each Labs can; what is\n"
+        "stopped in time costs nothing). The next `pipeline run` sees what came of it.",
+    )
+    _manifest(parser)
 
 
 def _status(commands_: Any) -> None:  # noqa: ANN401  # argparse's own

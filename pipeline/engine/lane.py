@@ -27,6 +27,7 @@ TRIES = 6
 POLL_TRIES = 10
 """For a call that costs nothing: what it asks about may be paid already."""
 FIRST_WAIT = 0.5
+LONGEST_WAIT = 30.0
 SAMPLES = 5
 """Requests until their durations say something."""
 MINUTE = 60.6
@@ -154,8 +155,8 @@ def _whole(answer: Answer, call: Call) -> bool:
 
 
 def spread(number: int) -> float:
-    """Seconds to wait after the N-th try: doubling from half a second, at most 30, with a spread of a half."""
-    return min(30.0, FIRST_WAIT * 2.0 ** min(number, 20)) * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
+    """Seconds to wait after the N-th try: doubling from the first to the longest, with a spread of a half."""
+    return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(number, 20)) * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
 
 
 def backoff(tries: int) -> Iterator[float]:

@@ -14,7 +14,7 @@ from pipeline.gateways.eachlabs import Eachlabs
 from pipeline.gateways.fal import Fal
 from pipeline.gateways.local import Local
 from pipeline.gateways.runware import Runware
-from pipeline.types import Answer, Flow, Job, Json, LocalFile, Polling, Trace, Upload
+from pipeline.types import Answer, Cancel, Flow, Job, Json, LocalFile, Polling, Trace, Upload
 
 
 class Dialect(Protocol):
@@ -50,6 +50,10 @@ class Dialect(Protocol):
 
     def remote_id(self, receipt: Answer) -> str:
         """The gateway's own id of a request, from the answer to the paid call."""
+        ...
+
+    def cancel(self, job: Job, receipt: Answer) -> Cancel:
+        """Ask to stop a request; what came of it, the next poll tells."""
         ...
 
     def upload(self, file: LocalFile, base_url: str) -> Upload:

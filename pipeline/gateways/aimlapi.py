@@ -26,7 +26,21 @@ from pipeline.gateways.reading import (
     text,
     utc,
 )
-from pipeline.types import Answer, Call, Fate, Flow, Job, Json, LocalFile, Polling, Trace, Upload, dollars, micro_usd
+from pipeline.types import (
+    Answer,
+    Call,
+    Cancel,
+    Fate,
+    Flow,
+    Job,
+    Json,
+    LocalFile,
+    Polling,
+    Trace,
+    Upload,
+    dollars,
+    micro_usd,
+)
 
 API = "https://api.aimlapi.com"
 CREDITS_PER_DOLLAR = 2_000_000
@@ -96,6 +110,11 @@ class Aimlapi:
     def remote_id(self, receipt: Answer) -> str:
         """AIML API's inference id."""
         return receipt.headers.get("x-inference-id", "")
+
+    def cancel(self, job: Job, receipt: Answer) -> Cancel:
+        """AIML API documents no way."""
+        yield from ()
+        return "impossible"
 
     def upload(self, file: LocalFile, base_url: str) -> Upload:
         """There is nowhere to upload to."""

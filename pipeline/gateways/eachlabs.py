@@ -31,6 +31,7 @@ from pipeline.gateways.reading import (
 from pipeline.types import (
     Answer,
     Call,
+    Cancel,
     Fate,
     Flow,
     Job,
@@ -126,6 +127,14 @@ class Eachlabs:
     def remote_id(self, receipt: Answer) -> str:
         """Each Labs' prediction id, by its newer name or its older one."""
         return text(receipt.json, "predictionID") or text(receipt.json, "id")
+
+    def cancel(self, job: Job, receipt: Answer) -> Cancel:
+        """``POST …/cancel``: best effort; what is cancelled is never billed (the Video API's pages)."""
+        prediction = quote(self.remote_id(receipt), safe="")
+        answer = yield Call("POST", job.url(API, f"/v1/prediction/{prediction}/cancel"))
+        if answer.status in (401, 403):
+            check_accepted(answer, self.name)
+        return "asked" if answer.status < 300 else "finished"
 
     def upload(self, file: LocalFile, base_url: str) -> Upload:
         """Ask for a presigned place, then put the bytes there with the headers it requires."""

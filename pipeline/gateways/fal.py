@@ -14,7 +14,21 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pipeline.errors import Forgotten, Refused, TryLater
 from pipeline.gateways.reading import broken, check_accepted, check_polled, image, inputs, items, part, said, text
-from pipeline.types import Answer, Call, Fate, Flow, Job, Json, LocalFile, Polling, RemoteImage, Trace, Upload, Uploaded
+from pipeline.types import (
+    Answer,
+    Call,
+    Cancel,
+    Fate,
+    Flow,
+    Job,
+    Json,
+    LocalFile,
+    Polling,
+    RemoteImage,
+    Trace,
+    Upload,
+    Uploaded,
+)
 
 QUEUE = "https://queue.fal.run"
 REST = "https://rest.fal.ai"
@@ -110,9 +124,8 @@ class Fal:
             # The reliability page: what fails with 5xx is not billed.
             raise TryLater(f"fal answered {result.status}: {words}")
         if result.status >= 300:
-            # "422 can be billed if runner time was used": so it counts at its price.
-            cancelled = text(result.json, "error_type") == "client_cancelled" or result.status == 499
-            raise Refused(f"fal answered {result.status}: {words}", usd=0 if cancelled else None)
+            # "422 can be billed if runner time was used", and nothing says what a cancelled one costs: at its price.
+            raise Refused(f"fal answered {result.status}: {words}")
         if "error" in (result.json if isinstance(result.json, dict) else {}) and not items(result.json, "images"):
             raise Refused(f"fal: {words}")
         images = [image(part(entry, "url")) for entry in items(result.json, "images")]
@@ -128,6 +141,13 @@ class Fal:
     def remote_id(self, receipt: Answer) -> str:
         """The ``request_id``."""
         return text(receipt.json, "request_id")
+
+    def cancel(self, job: Job, receipt: Answer) -> Cancel:
+        """``PUT`` its ``cancel_url``: what waits is removed, what runs is stopped if possible."""
+        answer = yield Call("PUT", _follow(job, receipt.json, "cancel_url", self.remote_id(receipt)))
+        if answer.status in (401, 403):
+            check_accepted(answer, self.name)
+        return "asked" if answer.status < 300 else "finished"
 
     def upload(self, file: LocalFile, base_url: str) -> Upload:
         """Into fal's storage: ask for a place, then put the bytes there."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pipeline.errors import LostAnswer
-from pipeline.types import Answer, Fate, Flow, Job, Json, LocalFile, Polling, RemoteImage, Trace, Upload
+from pipeline.types import Answer, Cancel, Fate, Flow, Job, Json, LocalFile, Polling, RemoteImage, Trace, Upload
 
 
 class Local:
@@ -37,6 +37,11 @@ class Local:
     def remote_id(self, receipt: Answer) -> str:
         """There are no receipts."""
         return ""
+
+    def cancel(self, job: Job, receipt: Answer) -> Cancel:
+        """There is never anything to wait for."""
+        yield from ()
+        return "impossible"
 
     def upload(self, file: LocalFile, base_url: str) -> Upload:
         """References are read where they lie."""

@@ -17,6 +17,7 @@ from pipeline.gateways.reading import broken, check_accepted, image, inline, inp
 from pipeline.types import (
     Answer,
     Call,
+    Cancel,
     Fate,
     Flow,
     Job,
@@ -140,6 +141,11 @@ class Runware:
     def remote_id(self, receipt: Answer) -> str:
         """Our own ``taskUUID`` is Runware's."""
         return text(receipt.json, "data", 0, "taskUUID")
+
+    def cancel(self, job: Job, receipt: Answer) -> Cancel:
+        """Runware has no way on its side: given up by the client, a task is billed all the same."""
+        yield from ()
+        return "impossible"
 
     def upload(self, file: LocalFile, base_url: str) -> Upload:
         """Into Runware's media storage."""

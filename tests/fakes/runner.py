@@ -14,7 +14,7 @@ from pipeline.gateways.eachlabs import Eachlabs
 
 DIALECTS.update({dialect.name: dialect for dialect in (FakeById(), FakeWithoutId())})
 
-lane.FIRST_WAIT = 0.01  # the real waits, a fiftieth of their length
+lane.FIRST_WAIT, lane.LONGEST_WAIT = 0.01, 0.6  # the real waits, a fiftieth of their length
 Aimlapi.patience = Eachlabs.patience = 1.0
 
 if __name__ == "__main__":

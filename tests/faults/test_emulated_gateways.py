@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from fakes.campaign import pipeline, plan, results, run, write_campaign
+from fakes.campaign import HERE, environment, pipeline, plan, results, run, write_campaign
 from fakes.emulated import GATEWAYS, KEYS, addresses, billed, emulating, provider, realistic
 
 from pipeline.emulator import Emulator, Fault
@@ -295,3 +299,37 @@ def test_no_key_is_left_anywhere(tmp_path: Path) -> None:
             with sqlite3.connect(manifest.parent / "out/test/.pipeline/ledger.sqlite") as db:
                 assert db.execute("SELECT count(*) FROM receipts").fetchone()[0] > 0
             db.close()
+
+
+# ── cancelling ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("gateway", ["fal", "eachlabs", "runware"])
+def test_what_is_in_flight_can_be_cancelled(tmp_path: Path, gateway: str) -> None:
+    """After an interrupt: asked to stop where the gateway can, marked so, and not made again by itself."""
+    with emulating(latency=(1500.0, 1500.0)) as emulator:
+        manifest = small(tmp_path, provider(gateway), count=2)
+        command = [sys.executable, str(HERE / "runner.py"), "run", str(manifest)]
+        process = subprocess.Popen(command, env=environment() | addresses(emulator), stderr=subprocess.DEVNULL)
+        while _receipts(manifest) < 2:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        said = pipeline("cancel", manifest, env=addresses(emulator)).stdout
+        if gateway == "runware":
+            assert said.count("no way to stop it") == 2
+            return
+        assert said.count("asked to stop") == 2
+        last = run(manifest, env=addresses(emulator), expect=3)
+        assert (last["made"], last["failed"], last["usd"]) == (0, 2, 0)
+        assert len([entry for entry in emulator.log(gateway) if entry["kind"] == "submit"]) == 2
+        assert "nothing is in flight" in pipeline("cancel", manifest, env=addresses(emulator)).stdout
+
+
+def _receipts(manifest: Path) -> int:
+    """How many paid calls the ledger knows the answers of."""
+    path = manifest.parent / "out/test/.pipeline/ledger.sqlite"
+    if not path.is_file():
+        return 0
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return int(db.execute("SELECT count(*) FROM receipts").fetchone()[0])
