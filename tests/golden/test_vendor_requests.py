@@ -19,6 +19,8 @@ import pytest
 from pipeline.engine.carry import Carrier
 from pipeline.engine.drive import Drive
 from pipeline.engine.hints import Hints
+from pipeline.engine.lane import Lane
+from pipeline.engine.wire import Wire
 from pipeline.expand import expand
 from pipeline.manifest import load
 from pipeline.plan import make_plan
@@ -102,7 +104,7 @@ def sent(name: str) -> tuple[Call, dict[str, str]]:
     (order,) = orders(plan, None)  # no request is continued, so no ledger is asked
     (provider,) = plan.manifest.providers
     session = SimpleNamespace(hints=Hints(), carrier=Carrier(None, {}))
-    drive = Drive(session, SimpleNamespace(provider=provider), order)
+    drive = Drive(session, Lane(provider, Wire()), order)
     anyio.run(drive.carry)  # web addresses travel as they are: nobody is asked for anything
     call = next(drive.dialect.make(drive.job))
     assert call.paid
