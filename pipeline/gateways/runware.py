@@ -175,7 +175,12 @@ class _Found:
 
     def read(self, body: Json) -> bool:
         """Take in an answer; whether it said anything of this task."""
-        errors = [entry for entry in _errors(body, self.job.id) if text(entry, "code") not in _UNKNOWN]
+        found_wrong = _errors(body, self.job.id)
+        # A poll carries many tasks: an error that names none of them says nothing of this one, unless of the account.
+        errors = [entry for entry in found_wrong if text(entry, "taskUUID") and text(entry, "code") not in _UNKNOWN]
+        account = [entry for entry in found_wrong if text(entry, "code") in _STOPPING]
+        if account:
+            raise _verdict(account, 200)
         told = [entry for entry in items(body, "data") if text(entry, "taskUUID") == self.job.id]
         self.running = any(text(entry, "status") in ("processing", "pending") for entry in told)
         for entry in told:
