@@ -26,22 +26,27 @@ def find_keys(providers: tuple[Provider, ...], beside: Path) -> dict[str, str]:
     Raises:
         PipelineError: when one is missing.
     """
-    files = [dotenv_values(folder / ".env", interpolate=False) for folder in (Path(), beside)]
     found: dict[str, str] = {}
     missing = []
     for provider in providers:
         name = key_name(provider)
         if not name:
             continue
-        key = next((value.strip() for value in (os.environ.get(name), *(f.get(name) for f in files)) if value), "")
+        key = os.environ.get(name, "").strip() or _from_file(name, Path()) or _from_file(name, beside)
         if not key or not key.isprintable() or not key.isascii():
-            missing.append(f"provider {provider.name}: {name} is {'not set' if not key else 'no key'}")
+            missing.append(f"provider {provider.name}: {name} is {'no key' if key else 'not set'}")
         found[provider.name] = key
     if missing:
         raise PipelineError("; ".join(missing) + ": put it into the environment or into a .env file")
     return found
 
 
-def key_headers(provider: Provider, key: str) -> dict[str, str]:
-    """The headers that authorise a provider's calls."""
-    return DIALECTS[provider.offer.gateway].headers(key, provider.options)
+def _from_file(name: str, folder: Path) -> str:
+    """A variable from a folder's ``.env``; empty when it isn't there."""
+    path = folder / ".env"
+    if not path.is_file():
+        return ""
+    try:
+        return (dotenv_values(path, interpolate=False).get(name) or "").strip()
+    except (OSError, UnicodeError):
+        raise PipelineError(f"{path}: can't be read; write it as UTF-8 text, NAME=value a line") from None

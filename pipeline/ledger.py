@@ -17,7 +17,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -308,11 +308,20 @@ class Ledger:
         self._db.execute("UPDATE requests SET state = 'accepted', remote = ? WHERE id = ?", (_text(remote), request))
 
     def settle(self, request: str, state: str, usd: int = 0, error: str | None = None) -> None:
-        """The end of a request, or its fate being unknown (``uncertain``)."""
+        """The end of a request, or its fate being unknown (``uncertain``); what it made was paid, however it ends."""
+        made = "(SELECT coalesce(sum(usd), 0) FROM pictures WHERE request = ?)"
         self._db.execute(
-            "UPDATE requests SET state = ?, usd = ?, error = ?, settled = ? WHERE id = ?",
-            (state, usd, _text(error), time.time(), request),
+            f"UPDATE requests SET state = ?, usd = max(?, {made}), error = ?, settled = ? WHERE id = ?",  # noqa: S608
+            (state, usd, request, _text(error), time.time(), request),
         )
+
+    def split(self, row: RequestRow, keys: set[str]) -> None:
+        """An uncertain request, some pictures of which are asked for anew: they count as spent, the rest stays."""
+        rest = tuple(picture for picture in row.pictures if picture[0] not in keys)
+        share = row.reserved * len(rest) // len(row.pictures)
+        self.settle(row.id, "failed", row.reserved - share, "its answer was lost; asked for anew")
+        if rest:
+            self.add_request(replace(row, id=str(uuid.uuid4()), pictures=rest, reserved=share, state="uncertain"))
 
     def add_picture(self, row: PictureRow) -> None:
         """A verified picture."""
@@ -328,6 +337,11 @@ class Ledger:
         """A reference that was uploaded, and until when (Unix seconds) it may be used."""
         row = (provider, address, digest, _text(reference), until)
         self._db.execute("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?)", row)
+
+    def forget_uploads(self, provider: str, digests: Iterable[str]) -> None:
+        """References that a gateway may have lost: they are uploaded anew."""
+        rows = [(provider, digest) for digest in digests]
+        self._db.executemany("DELETE FROM uploads WHERE provider = ? AND digest = ?", rows)
 
     def add_file(self, row: FileRow) -> None:
         """A written output file."""

@@ -97,6 +97,15 @@ def finish(job: PictureJob) -> FinishedPicture:
         MediaError: when the bytes are no acceptable picture.
         OSError: when a file can't be written.
     """
+    try:
+        return _finished(job)
+    except (MediaError, OSError):
+        raise
+    except Exception as error:  # whatever Pillow stumbles over, late: one bad picture must not end a run
+        raise MediaError(f"the picture is damaged ({type(error).__name__}: {error})") from None
+
+
+def _finished(job: PictureJob) -> FinishedPicture:
     image: Image.Image
     if job.image is None:
         data, kept = _kept(job)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -71,6 +71,7 @@ class PlannedRequest:
     providers: tuple[Provider, ...]
     resume: RequestRow | None = None
     pool: tuple[Provider, ...] = ()
+    wanted: bool = True
 
     @property
     def usd(self) -> int:
@@ -78,7 +79,7 @@ class PlannedRequest:
         run may not have reached the gateway.
         """
         if self.resume is not None:
-            return self.resume.reserved if self.resume.state == "intent" else 0
+            return self.resume.reserved if self.resume.state == "intent" and self.wanted else 0
         return self.providers[0].usd * len(self.pictures)
 
 
@@ -324,7 +325,7 @@ class _Planner:
         result += [
             self.unwanted(row)
             for row in self.snapshot.open_requests
-            if row.state == "accepted" and row.id not in resumed
+            if row.state != "uncertain" and row.id not in resumed
         ]
         for (_, take), owed in groups.items():
             spec = owed[0][0].spec
@@ -353,12 +354,13 @@ class _Planner:
         return tuple(able)
 
     def unwanted(self, row: RequestRow) -> PlannedRequest:
-        """A request that was accepted for a picture nobody wants any more: it is paid, so it is fetched and kept."""
+        """A request for a picture that nobody wants any more: what was accepted is paid, so it is fetched and kept."""
         parts: dict[str, Any] = (self.ledger.described(row.spec) if self.ledger else None) or {}
         references = tuple(Reference(name, "", digest) for name, digest in parts.get("references", []))
         words = (str(parts.get(name, "")) for name in ("resolution", "aspect_ratio", "format"))
         spec = Spec(row.spec, str(parts.get("model")), False, str(parts.get("prompt", "")), references, *words)
-        return self.resumed(row, [(Picture(key, spec, variant), row.label) for key, variant in row.pictures])
+        planned = self.resumed(row, [(Picture(key, spec, variant), row.label) for key, variant in row.pictures])
+        return replace(planned, wanted=False, pool=())
 
     def resumed(self, row: RequestRow, owed: list[tuple[Picture, str]]) -> PlannedRequest:
         # The same account at the same place, not only the same name.

@@ -59,10 +59,10 @@ def carry_out(
     retakes = {key: take for key, take in plan.takes.items() if take > 1}
     if retakes:
         ledger.commit([_add_wish(key, take) for key, take in retakes.items()])
-    anew = [picture.key for request in plan.requests if request.resume is None for picture in request.pictures]
+    anew = {picture.key for request in plan.requests if request.resume is None for picture in request.pictures}
     given_up = [row for row in plan.snapshot.open_requests if row.state == "uncertain" and _shares(row, anew)]
     if given_up:
-        ledger.commit([_count_as_spent(row) for row in given_up])
+        ledger.commit([_count_as_spent(row, anew) for row in given_up])
     report = Report()
     _rebuild(plan, ledger, executor, report)
     if plan.requests:
@@ -83,13 +83,13 @@ def carry_out(
     return report
 
 
-def _shares(row: RequestRow, keys: list[str]) -> bool:
+def _shares(row: RequestRow, keys: set[str]) -> bool:
     return not {key for key, _ in row.pictures}.isdisjoint(keys)
 
 
-def _count_as_spent(row: RequestRow) -> Callable[[Ledger], None]:
+def _count_as_spent(row: RequestRow, anew: set[str]) -> Callable[[Ledger], None]:
     """Asked for anew by the user's choice: whether it was billed will never be known, so it counts as if it was."""
-    return lambda ledger: ledger.settle(row.id, "failed", row.reserved, "its answer was lost; asked for anew")
+    return lambda ledger: ledger.split(row, anew)
 
 
 def keys_for(plan: Plan) -> dict[str, str]:

@@ -429,10 +429,10 @@ class Fate:
     """What a gateway's log says of a request whose answer was lost.
 
     ``accepted``: the answer it would have been; ``not-accepted``: nothing was billed; ``billed``: made and paid, and
-    the picture can't be had; ``unknown``: not there, or not there yet.
+    the picture can't be had; ``unknown``: not there, or not there yet; ``lost``: nothing will ever tell.
     """
 
-    kind: Literal["accepted", "not-accepted", "billed", "unknown"]
+    kind: Literal["accepted", "not-accepted", "billed", "unknown", "lost"]
     answer: Answer | None = None
     text: str = ""
 

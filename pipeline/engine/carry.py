@@ -17,7 +17,7 @@ from pipeline.engine.lane import Lane
 from pipeline.engine.orders import Order
 from pipeline.errors import LaneStopped, LostAnswer, TryLater
 from pipeline.gateways import Dialect
-from pipeline.types import LocalFile, Reference, Upload, Uploaded
+from pipeline.types import LocalFile, Provider, Reference, Upload, Uploaded
 
 SPARE = 3600.0
 """Seconds before its end from which an upload isn't used any more."""
@@ -51,6 +51,13 @@ class Carrier:
             if where not in self._uploads:
                 self._uploads[where] = await self.upload(lane, dialect, reference)
             return self._uploads[where]
+
+    async def forget(self, provider: Provider, references: tuple[Reference, ...]) -> None:
+        """A request with these was refused: should an upload be the reason, it is done anew the next time."""
+        digests = [reference.digest for reference in references]
+        for digest in digests:
+            self._uploads.pop((provider.name, provider.base_url or "", digest), None)
+        await self._journal.write(lambda ledger: ledger.forget_uploads(provider.name, digests))
 
     async def upload(self, lane: Lane[Order], dialect: Dialect, reference: Reference) -> str:
         """Upload a file, and remember it."""

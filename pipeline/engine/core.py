@@ -205,6 +205,8 @@ class Engine:
                     await self._ended(drive, error)
                     return None
                 reason = str(error)
+            if not order.wanted:
+                return None
             if drive.order.state == "accepted":
                 # It only continued what an earlier run had asked for: whether it is wanted still, and at which
                 # price, is for the next plan to say.

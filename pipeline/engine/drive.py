@@ -25,6 +25,9 @@ from pipeline.types import Answer, Call, Fate, Flow, Job, RemoteImage, Trace, do
 RESENDS = 4
 """How often a paid call with our own id is sent again after a lost answer, before it is left for the next run."""
 
+MOST_USD = 10**12
+"""Micro-dollars that one request may be said to have cost."""
+
 
 class BudgetReached(RequestError):
     """The next submit would exceed the cap."""
@@ -75,6 +78,8 @@ class Drive:
         self.here = False  # whether this run reserved it
         self.on_wire = False  # whether a paid call is under way whose fate is unknown
         self.doubt = order.state == "intent"  # whether an earlier paid call of this id may have arrived
+        self.seen = False  # whether it gave its images once: then it is made, and paid
+        self.calling = False  # whether its paid call is under way
         self.counted = False  # among the lane's jobs
         self.accepted = 0.0
         self.started = time.time()
@@ -92,11 +97,13 @@ class Drive:
     async def images(self) -> list[RemoteImage]:
         """Drive the flow to its images, paying at most once."""
         try:
-            if self.state != "accepted":
+            if self.state != "accepted" and self.order.wanted:
                 await self.carry()
-            return await self.drive()
+            images = await self.drive()
+            self.seen = True
+            return images
         except LostAnswer as error:
-            if isinstance(error, Forgotten):
+            if isinstance(error, Forgotten) and not self.seen:
                 raise
             if self.state == "accepted" or self.dialect.settles == "id":
                 raise StillOpen(str(error)) from None
@@ -106,14 +113,17 @@ class Drive:
                 await self.end("refused", str(error))
             raise
         except TryLater as error:
-            if self.doubt and self.state == "intent":
+            if self.seen or (self.doubt and self.state == "intent"):
                 raise StillOpen(str(error)) from None
             await self.end("failed" if self.state == "accepted" else "refused", str(error))
             raise
         except Refused as error:
+            if self.seen:
+                raise StillOpen(str(error)) from None
             if self.doubt and self.state == "intent":  # it may be alive all the same
                 kind = StillOpen if self.dialect.settles == "id" else LostAnswer
                 raise kind(f"an earlier answer was lost, and now: {error}") from None
+            await self.session.carrier.forget(self.provider, self.order.spec.references)
             unknown = self.price if self.state == "accepted" else 0
             await self.end("failed", str(error), unknown if error.usd is None else error.usd)
             raise
@@ -171,25 +181,48 @@ class Drive:
         session = self.session
         if self.doubt and self.dialect.settles == "none":
             raise LostAnswer("the run ended while the paid call was under way")
+        if not self.order.wanted and self.order.state == "intent":
+            return await self.settled(flow)
         await self.reserve()
         step: Call | list[RemoteImage] = []
         with session.shield() as scope:
-            answer = await self.answered(call)
-            # The dialect reads the answer first: what it refuses is no receipt.
+            self.call_out(True)
             try:
-                following = _advance(flow, answer)
-            except (LaneStopped, Refused, TryLater):
-                if self.doubt and self.dialect.settles == "id":
-                    await self.settle_doubt()
-                raise
-            await self.receive(answer)
-            step = following
+                answer = await self.answered(call)
+                # The dialect reads the answer first: what it refuses is no receipt.
+                try:
+                    following = _advance(flow, answer)
+                except (LaneStopped, Refused, TryLater):
+                    if self.doubt and self.dialect.settles == "id":
+                        await self.settle_doubt()
+                    raise
+                await self.receive(answer)
+                step = following
+            finally:
+                self.call_out(False)
         if scope.cancelled_caught:
             if not self.on_wire and not self.doubt:  # it waited for its turn: nothing was sent
                 await self.end("refused", "left before it was sent")
             raise StillOpen("left while the paid call was under way")
         self.work(begins=True)
         return step
+
+    async def settled(self, flow: Flow) -> Call | list[RemoteImage]:
+        """An earlier run's call for what nobody wants any more: found and continued, or ended; never sent again."""
+        if self.dialect.settles == "trace":
+            answer = await self.traced("")
+            following = _advance(flow, answer)
+            await self.receive(answer)
+            return following
+        await self.settle_doubt()
+        if self.doubt:
+            raise StillOpen("the gateway does not say what became of it")
+        raise TryLater("it was not accepted")
+
+    def call_out(self, out: bool) -> None:
+        """Count it among the paid calls of this spec that are under way."""
+        self.session.calling[self.order.spec.key] += out - self.calling
+        self.calling = out
 
     async def receive(self, answer: Answer) -> None:
         """Commit the receipt."""
@@ -257,15 +290,19 @@ class Drive:
             StillOpen: when the log can't say yet.
         """
         self.doubt = True
+        self.call_out(False)
         sent = self.order.sent or self.started
         for number in range(100):
+            if self.session.calling[self.order.spec.key]:  # what is found now may be that call's
+                await anyio.sleep(spread(number))
+                continue
             async with self.session.claims:  # one at a time: two of the same input must not find the same one
                 claimed = self.session.claimed | await self.session.journal.remotes(self.provider.name)
                 fate = await self.fate(self.dialect.trace(self.job, sent, time.time(), frozenset(claimed)))
                 if fate.kind == "accepted" and fate.answer is not None:
                     self.session.claimed.add(self.dialect.remote_id(fate.answer))
                     return fate.answer
-            if fate.kind == "billed":
+            if fate.kind in ("billed", "lost"):
                 raise LostAnswer(f"{reason}; {fate.text}" if reason else fate.text)
             if fate.kind == "not-accepted" or time.time() - sent > self.dialect.patience:
                 self.doubt = False
@@ -288,7 +325,8 @@ class Drive:
     # ── the ledger ──────────────────────────────────────────────────────────────────────────────
 
     async def end(self, state: str, error: str | None, usd: int = 0) -> None:
-        """Settle the request, if there is one to settle."""
+        """Settle the request, if there is one to settle. What it can't have cost counts at its price."""
+        usd = usd if 0 <= usd < MOST_USD else self.price
         if self.state != "new":
             await self.session.journal.write(lambda ledger: ledger.settle(self.order.id, state, usd, error))
             self.session.budget.settle(self.reserved, usd, here=self.here)

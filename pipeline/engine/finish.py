@@ -13,13 +13,15 @@ import anyio
 from pipeline.engine.drive import Drive, StillOpen
 from pipeline.engine.lane import backoff
 from pipeline.engine.orders import Event
-from pipeline.errors import DownloadError, MediaError, Refused, StorageError
+from pipeline.errors import DownloadError, MediaError, StorageError
 from pipeline.ledger import FileRow, Ledger, PictureRow
 from pipeline.media import FinishedPicture, finish
 from pipeline.types import RemoteImage
 
-FETCHES = 3
+FETCHES = 5
 """How often a picture's link is asked for and fetched before it is left for the next run."""
+EXPIRES = 3600.0
+"""Seconds after which a link that answers "gone" has expired; before, it may only not be there yet."""
 
 
 class Finish:
@@ -33,25 +35,28 @@ class Finish:
 
     async def run(self, images: list[RemoteImage]) -> None:
         """Record all pictures of the order; a link that doesn't work is asked for again."""
-        gone, reason = False, ""
         for number, wait in enumerate(backoff(FETCHES)):
             if number:
                 # The flow is replayed from its receipt: polling again gives a fresh link.
                 images = await self.drive.images()
-            try:
-                return await self.all(images)
-            except DownloadError as error:
-                reason, gone = str(error), error.gone
+            errors = await self.all(images)
+            if not errors:
+                return
             await anyio.sleep(wait)
-        if not gone:
+        left = sorted(errors)
+        reason = str(errors[left[0]])
+        old = time.time() - (self.order.sent or self.drive.started) > EXPIRES
+        if not old or not all(error.gone for error in errors.values()):
+            self.drive.order = self.order.only(*left)
             raise StillOpen(reason)
         await self.drive.end("failed", reason, self.drive.price)
-        raise Refused(f"the picture was made and its link has expired: {reason}")
+        gone = f"the picture was made and its link has expired: {reason}"
+        await self.session.failed(self.order.only(*left), gone, permanent=True)
 
-    async def all(self, images: list[RemoteImage]) -> None:
-        """Hand each image to the data plane, record what comes back, and settle the request."""
+    async def all(self, images: list[RemoteImage]) -> dict[int, DownloadError]:
+        """Hand each image to the data plane, record what comes back, and settle the request; else what can't be had."""
         order = self.order
-        gone: list[DownloadError] = []
+        gone: dict[int, DownloadError] = {}
         with self.session.shield() as scope:
             async with anyio.create_task_group() as group:
                 for index, image in enumerate(images[: order.count]):
@@ -62,19 +67,18 @@ class Finish:
                 for index in range(len(images), order.count):
                     reason = f"the gateway made {len(images)} of {order.count} pictures"
                     await self.session.failed(order.only(index), reason, permanent=False)
-        if gone:
-            raise gone[0]
         if scope.cancelled_caught:
             raise StillOpen("left while its pictures were fetched")
+        return gone
 
-    async def one(self, index: int, image: RemoteImage, gone: list[DownloadError]) -> None:
+    async def one(self, index: int, image: RemoteImage, gone: dict[int, DownloadError]) -> None:
         """One image through the data plane and into the ledger; what can't be fetched goes to ``gone``."""
         job = self.order.jobs[index]
         job = replace(job, image=image, proof=job.proof if image.proof else None)
         try:
             finished = await asyncio.wrap_future(self.session.executor.submit(finish, job))
         except DownloadError as error:
-            gone.append(error)
+            gone[index] = error
         except MediaError as error:
             # What costs nothing is simply tried again by the next run.
             costs = self.drive.provider.usd > 0

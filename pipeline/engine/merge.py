@@ -23,6 +23,7 @@ class _Group:
         self.done = anyio.Event()
         self.answer: Answer | None = None
         self.error: RequestError | None = None
+        self.left = False  # by its leader, before it was answered
 
 
 class Merge:
@@ -44,20 +45,22 @@ class Merge:
         if first:
             await self._lead(group)
         await group.done.wait()
+        if group.left and not first:
+            return await self.send(call)
         if group.answer is None:
             raise type(group.error or TryLater())(str(group.error))
         return group.answer
 
     async def _lead(self, group: _Group) -> None:
-        """Wait a moment for others, then send; if the leader has to leave, the others ask again later."""
-        group.error = TryLater("the call that it travelled with was given up")
+        """Wait a moment for others, then send; if the leader has to leave, the others ask again without it."""
+        group.left = True
         try:
             await anyio.sleep(MOMENT)
             self._close(group)
             group.answer = await self._send(replace(group.call, json=group.parts))
-            group.error = None
+            group.left = False
         except RequestError as error:
-            group.error = error
+            group.error, group.left = error, False
         finally:
             self._close(group)
             group.done.set()

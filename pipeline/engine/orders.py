@@ -42,15 +42,31 @@ class Order:
         return len(self.pictures)
 
     def anew(self) -> Order:
-        """The same pictures as a new request, after one that certainly cost nothing."""
-        pool = self.pool or self.providers
+        """Its pictures, as far as they are wanted, as a new request, after one that certainly cost nothing."""
+        kept = [index for index, cells in enumerate(self.cells) if cells]
         return replace(
-            self, id=str(uuid.uuid4()), state="new", receipts=(), reserved=0, images=(), sent=0.0, providers=pool
+            self,
+            id=str(uuid.uuid4()),
+            pictures=tuple(self.pictures[index] for index in kept),
+            jobs=tuple(self.jobs[index] for index in kept),
+            cells=tuple(self.cells[index] for index in kept),
+            state="new",
+            receipts=(),
+            reserved=0,
+            images=(),
+            sent=0.0,
+            providers=self.pool or self.providers,
         )
 
-    def only(self, index: int) -> Order:
-        """The order, as if for one of its pictures alone."""
-        return replace(self, pictures=(self.pictures[index],), label=self.label_of(index))
+    @property
+    def wanted(self) -> bool:
+        """Whether any of its pictures is still in the manifest; else it is only settled, never asked for anew."""
+        return any(self.cells)
+
+    def only(self, *indices: int) -> Order:
+        """The order, as if for some of its pictures alone: to tell of them."""
+        label = self.label_of(indices[0])
+        return replace(self, pictures=tuple(self.pictures[index] for index in indices), label=label)
 
     def label_of(self, index: int) -> str:
         """The label of a picture's first cell."""

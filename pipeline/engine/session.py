@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class Session:
         self.carrier = Carrier(journal, journal.ledger.uploads(time.time()))
         self.hints = hints
         self.claims = anyio.Lock()
+        self.calling: Counter[str] = Counter()  # spec → paid calls under way
         self.claimed: set[str] = set()  # ids at the gateway that this run found for lost answers
         self.executor = executor
         self.budget = budget

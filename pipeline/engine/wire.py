@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import ssl
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import cache
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -24,7 +25,12 @@ from pipeline.types import Answer, Call, Json
 MAX_ANSWER = 96 * 1024 * 1024
 """Bytes of one answer, at most: nine inline pictures fit."""
 
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+MAX_WORDS = 1_000_000
+"""Characters of a string that may be words; a longer one is a picture, and would take long to search."""
+LEAST_SECRET = 8
+"""Characters of a secret that is blotted out: a shorter one stands in many words by chance."""
+
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 @cache
@@ -40,7 +46,7 @@ class Wire:
     ) -> None:
         self._headers = dict(headers or {})
         self._origins = {_origin(url) for url in origins}
-        self._secrets = [spelling for secret in secrets if secret for spelling in _spellings(secret)]
+        self._secrets = [_spellings(secret) for secret in secrets if len(secret) >= LEAST_SECRET]
         self._idle: list[httpx.AsyncClient] = []
         self._stack = AsyncExitStack()
 
@@ -67,7 +73,7 @@ class Wire:
         except httpx.UnsupportedProtocol:
             raise LaneStopped("the gateway's address is wrong: check base_url") from None
         except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError, ValueError):
-            raise Refused("the gateway named an address that can't be called") from None
+            raise (Refused if call.paid else LostAnswer)("the gateway named an address that can't be called") from None
         except TimeoutError:
             raise LostAnswer(f"no whole answer within {call.seconds:g} s") from None
         except httpx.HTTPError as error:
@@ -95,17 +101,33 @@ class Wire:
             body = json.dumps(call.json, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         async with client.stream(call.method, call.url, content=body, headers=headers) as response:
             chunks, size = [], 0
-            async for chunk in response.aiter_raw():  # undecoded: a few kB of gzip can be gigabytes
+            async for chunk in response.aiter_bytes():
                 size += len(chunk)
                 if size > MAX_ANSWER:
                     raise LostAnswer(f"the answer is larger than {MAX_ANSWER // 2**20} MiB")
                 chunks.append(chunk)
             data = b"".join(chunks)
             heads = {name.lower(): value for name, value in response.headers.items()}
+        try:
+            told = self._blotted(_json(data))
+        except RecursionError:
+            told = None
+        return Answer(response.status_code, {name: self._blot(value) for name, value in heads.items()}, told)
+
+    def _blot(self, text: str) -> str:
         for secret in self._secrets:
-            data = data.replace(secret, b"***")
-            heads = {name: value.replace(secret.decode(), "***") for name, value in heads.items()}
-        return Answer(response.status_code, heads, _json(data))
+            text = secret.sub("***", text)
+        return text
+
+    def _blotted(self, value: Json) -> Json:
+        """A decoded answer without the secrets, however they were written in it."""
+        if isinstance(value, str):
+            return value if len(value) > MAX_WORDS else self._blot(value)
+        if isinstance(value, list):
+            return [self._blotted(entry) for entry in value]
+        if isinstance(value, dict):
+            return {self._blot(name): self._blotted(entry) for name, entry in value.items()}
+        return value
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
@@ -113,17 +135,21 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
-def _spellings(secret: str) -> list[bytes]:
-    """A secret as it may stand in a text: plain, percent-encoded, in base64 (at each of the three offsets)."""
+def _spellings(secret: str) -> re.Pattern[str]:
+    """A secret as it may stand in a text: each character plain, percent-encoded or as an HTML entity; or in base64."""
+    signs = (rf"(?:{re.escape(sign)}|%{ord(sign):02x}|&\#0*{ord(sign)};|&\#x0*{ord(sign):x};)" for sign in secret)
+    found = ["".join(signs)]
     raw = secret.encode()
-    found = [raw, quote(secret, safe="").encode()]
     for lead in range(3):
         # Whole groups only: those that no neighbouring byte changes.
         start = -lead % 3
         middle = raw[start : start + (len(raw) - start) // 3 * 3]
-        if len(middle) >= 9:
-            found += [base64.b64encode(middle), base64.urlsafe_b64encode(middle)]
-    return sorted(set(found), key=len, reverse=True)
+        if len(middle) >= 6:
+            found += [
+                re.escape(base64.b64encode(middle).decode()),
+                re.escape(base64.urlsafe_b64encode(middle).decode()),
+            ]
+    return re.compile("|".join(found), re.IGNORECASE)
 
 
 def _json(body: bytes) -> Json:

@@ -16,6 +16,7 @@ from pipeline.errors import LostAnswer, TryLater
 from pipeline.gateways.reading import (
     broken,
     check_accepted,
+    check_listed,
     image,
     inline,
     inputs,
@@ -85,7 +86,7 @@ class Aimlapi:
         entries = items(answer.json, "data")
         images = [image(part(entry, "url")) or inline(part(entry, "b64_json")) for entry in entries]
         whole = [found for found in images if found is not None]
-        if not whole or len(whole) != len(images):
+        if not whole:
             broken(self.name, "the answer has no images")
         total = _usd(answer)
         return [replace(found, usd=None if total is None else total // len(whole)) for found in whole]
@@ -99,6 +100,7 @@ class Aimlapi:
             query = urlencode({**span, "model": job.offer.id, "limit": 100, "offset": offset})
             answer = yield Call("GET", job.url(API, f"/v2/logs?{query}"))
             check_accepted(answer, self.name)
+            check_listed(answer, self.name, "data")
             rows = items(answer.json, "data")
             for row in rows:
                 if text(row, "client_request_id") == job.id:

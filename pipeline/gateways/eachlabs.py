@@ -17,6 +17,7 @@ from pipeline.errors import Forgotten, Refused, TryLater
 from pipeline.gateways.reading import (
     broken,
     check_accepted,
+    check_listed,
     check_polled,
     image,
     inputs,
@@ -48,10 +49,10 @@ from pipeline.types import (
 API = "https://api.eachlabs.ai"
 UNKNOWN_POLLS = 4
 UPLOAD_SECONDS = 30 * 86400
-CLOCKS = 120.0
-"""Seconds that their clock may be off ours when an execution is looked for."""
-SEARCHED = 300
-"""Executions of the time in question that are looked at, at most."""
+CLOCKS = 180.0
+"""Seconds that their clock may be off ours when an execution is looked for, and that a call may be under way."""
+SEARCHED = 3000
+"""Executions that are looked through, at most."""
 
 _DONE = {"success", "succeeded", "completed"}
 _FAILED = {"error", "failed"}
@@ -110,11 +111,13 @@ class Eachlabs:
             query = {"model": job.offer.id, "from": utc(sent - CLOCKS), "limit": 100, "offset": seen}
             listed = yield Call("GET", job.url(API, f"/v1/executions?{urlencode(query)}"))
             check_accepted(listed, self.name)
+            check_listed(listed, self.name, "executions")
             rows = items(listed.json, "executions")
             for row in rows:
                 found = text(row, "id")
                 created = unix(text(row, "created_at"))
-                if not found or found in claimed or (created is not None and created < sent - CLOCKS):
+                elsewhen = created is not None and abs(created - sent) > CLOCKS
+                if not found or found in claimed or elsewhen:
                     continue
                 polled = yield Call("GET", job.url(API, f"/v1/prediction/{quote(found, safe='')}"))
                 if polled.status < 300 and _same(part(polled.json, "input"), inputs(job)):
@@ -122,7 +125,7 @@ class Eachlabs:
             seen += len(rows)
             if len(rows) < 100:
                 return Fate("unknown", text="Each Labs has no execution with this input")
-        return Fate("unknown", text=f"not among the {SEARCHED} executions that Each Labs lists of that time")
+        return Fate("lost", text=f"not among the {SEARCHED:,} executions that Each Labs lists since then")
 
     def remote_id(self, receipt: Answer) -> str:
         """Each Labs' prediction id, by its newer name or its older one."""
@@ -161,7 +164,7 @@ def _images(prediction: Json) -> list[RemoteImage]:
     entries = output if isinstance(output, list) else [output]
     images = [image(entry) or image(part(entry, "url")) for entry in entries]
     whole = [found for found in images if found is not None]
-    if not whole or len(whole) != len(images):
+    if not whole:
         broken("eachlabs", "a finished prediction without images")
     cost = number(prediction, "metrics", "cost")
     return [replace(found, usd=None if cost is None else micro_usd(cost) // len(whole)) for found in whole]

@@ -34,7 +34,8 @@ QUEUE = "https://queue.fal.run"
 REST = "https://rest.fal.ai"
 UPLOAD_SECONDS = 7 * 86400.0
 """How long an upload is used again: fal keeps files "forever" on one page, as configured on another."""
-UNKNOWN_POLLS = 4
+UNKNOWN_POLLS = 8
+"""Answers of 404 until a request is taken to be forgotten."""
 FAILED_RESULTS = 4
 """Results of 500 and above until it is the job that failed, and not the way to it."""
 _HEADERS = {
@@ -69,14 +70,15 @@ class Fal:
         request = text(answer.json, "request_id")
         if not request:
             broken(self.name, "the answer names no request")
-        broken_off = 0
+        failed = unknown = 0
         for wait in job.polling.waits():
             yield from self.completed(job, answer.json, request, wait)
             result = yield Call("GET", _follow(job, answer.json, "response_url", request), reads=_OUTCOMES)
             if result.status in (400, 500) and "in progress" in said(result.json).lower():
                 continue
-            broken_off += result.status >= 500
-            if result.status < 500 or broken_off == FAILED_RESULTS:
+            failed += result.status >= 500
+            unknown += result.status == 404
+            if failed == FAILED_RESULTS or unknown == UNKNOWN_POLLS or (result.status < 500 and result.status != 404):
                 return self.images(result)
         raise AssertionError  # the waits don't end
 
@@ -123,15 +125,18 @@ class Fal:
         if result.status >= 500:
             # The reliability page: what fails with 5xx is not billed.
             raise TryLater(f"fal answered {result.status}: {words}")
+        if result.status >= 300 and result.status not in (400, 422, 499):
+            check_polled(result, self.name)
         if result.status >= 300:
             # "422 can be billed if runner time was used", and nothing says what a cancelled one costs: at its price.
             raise Refused(f"fal answered {result.status}: {words}")
         if "error" in (result.json if isinstance(result.json, dict) else {}) and not items(result.json, "images"):
             raise Refused(f"fal: {words}")
         images = [image(part(entry, "url")) for entry in items(result.json, "images")]
-        if not images or None in images:
+        whole = [found for found in images if found is not None]
+        if not whole:
             broken(self.name, "the result has no images")
-        return [entry for entry in images if entry is not None]
+        return whole
 
     def trace(self, job: Job, sent: float, now: float, claimed: frozenset[str]) -> Trace:
         """Nothing that an inference key may read says what became of a submit."""
@@ -181,7 +186,8 @@ def _follow(job: Job, submitted: Json, name: str, request: str) -> str:
         place = urlsplit(given)
     except ValueError:
         place = urlsplit("")
-    if (place.scheme, place.netloc) in ((here.scheme, here.netloc), ("https", "queue.fal.run")):
+    plain = given.isascii() and given.isprintable() and " " not in given
+    if plain and (place.scheme, place.netloc) in ((here.scheme, here.netloc), ("https", "queue.fal.run")):
         return given.partition("?")[0]
     app = "/".join(job.offer.id.split("/")[:2])
     suffix = {"status_url": "/status", "cancel_url": "/cancel"}.get(name, "")

@@ -64,7 +64,7 @@ _SAYING = (
 
 def _words(value: Json, depth: int) -> Iterator[str]:
     if isinstance(value, str):
-        yield " ".join(value.split())
+        yield " ".join("".join(sign if sign.isprintable() else " " for sign in value).split())
     elif isinstance(value, list) and depth < 4:
         for entry in value[:5]:
             yield from _words(entry, depth + 1)
@@ -82,7 +82,7 @@ def check_accepted(answer: Answer, gateway: str) -> None:
     Raises:
         LaneStopped: 401, 402 and 403, and an address that isn't the gateway's (3xx, 404, 405).
         Refused: any other 4xx: this request is wrong, another may be right. Nothing was billed.
-        LostAnswer: anything else.
+        LostAnswer: 408, 425, 499, and 500 and above.
     """
     status, words = answer.status, said(answer.json)
     told = f"{gateway} answered {status}" + (f": {words}" if words else "")
@@ -91,10 +91,10 @@ def check_accepted(answer: Answer, gateway: str) -> None:
         raise LaneStopped(f"{told} ({why})")
     if 300 <= status < 400 or status in (404, 405):
         raise LaneStopped(f"{told} (is base_url right, and the model's id?)")
-    if 400 <= status < 500:
-        raise Refused(told, usd=0)
-    if status >= 500:
+    if status in (408, 425, 499) or status >= 500:  # of something in between, perhaps, after it was accepted
         raise LostAnswer(told)
+    if status >= 400:
+        raise Refused(told, usd=0)
 
 
 def check_polled(answer: Answer, gateway: str) -> None:
@@ -103,6 +103,13 @@ def check_polled(answer: Answer, gateway: str) -> None:
         check_accepted(answer, gateway)
     if answer.status >= 300:
         broken(gateway, f"asked how it goes, it answered {answer.status}: {said(answer.json)}")
+
+
+def check_listed(answer: Answer, gateway: str, name: str) -> None:
+    """Whether a log could be read: only a whole search that finds nothing says that something was not accepted."""
+    check_polled(answer, gateway)
+    if not isinstance(part(answer.json, name), list):
+        broken(gateway, f"its log holds no {name}")
 
 
 def utc(moment: float) -> str:

@@ -13,7 +13,19 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pipeline.errors import Forgotten, LaneStopped, LostAnswer, Refused, RequestError, TryLater
-from pipeline.gateways.reading import broken, check_accepted, image, inline, inputs, items, number, part, said, text
+from pipeline.gateways.reading import (
+    broken,
+    check_accepted,
+    check_polled,
+    image,
+    inline,
+    inputs,
+    items,
+    number,
+    part,
+    said,
+    text,
+)
 from pipeline.types import (
     Answer,
     Call,
@@ -34,8 +46,8 @@ from pipeline.types import (
 API = "https://api.runware.ai"
 UPLOAD_SECONDS = 20 * 86400.0
 """Uploads are "removed 30 days after last use"."""
-EMPTY_POLLS = 4
-"""Polls that say nothing of a task before its details are asked for."""
+IDLE_POLLS = 4
+"""Polls that say nothing new of a task, nor that it is running, before its details are asked for."""
 _EXTRAS = ("outputType", "outputQuality", "ttl", "safety", "uploadEndpoint")
 
 _UNKNOWN = ("taskNotFound", "taskExpired")
@@ -65,33 +77,42 @@ class Runware:
         answer = yield self.submit(job, sync=sync)
         found = _Found(job)
         if not _conflict(answer, job.id):
-            if answer.status >= 300 or _errors(answer.json, job.id):
-                raise _refusal(answer, job.id)
-            if not isinstance(part(answer.json, "data"), list):
-                broken(self.name, "the answer holds no data")
-            found.read(answer.json)
+            self.read_submitted(answer, found, sync=sync)
         asked: Json = [{"taskType": "getResponse", "taskUUID": job.id}]
-        empty = 0
+        idle = 0
         for wait in job.polling.waits():
-            if len(found.images) >= job.count:
+            if len(found.images) >= job.count or (found.images and found.error and not found.running):
                 break
-            polled = yield Call("POST", job.url(API, "/v1"), json=asked, after=wait, merged=True)
-            if polled.status in (401, 403):
-                check_accepted(polled, self.name)
-            if found.read(polled.json):
-                empty = 0
-            elif polled.status >= 300 and polled.status != 404:
-                broken(self.name, f"asked how it goes, it answered {polled.status}: {said(polled.json)}")
-            else:
-                empty += 1
             if found.error is not None and not found.running:
-                if found.images:
-                    break
                 raise found.error
-            if empty == EMPTY_POLLS:
+            polled = yield Call("POST", job.url(API, "/v1"), json=asked, after=wait, merged=True)
+            before = len(found.images)
+            if not found.read(polled.json) and polled.status >= 300 and polled.status != 404:
+                check_polled(polled, self.name)
+            idle = 0 if found.running or found.error or len(found.images) > before else idle + 1
+            if idle == IDLE_POLLS:
                 yield from self.details(job, found)
-                empty = 0
+                if found.images:
+                    break  # nothing more comes
+                idle = 0
         return found.images
+
+    def read_submitted(self, answer: Answer, found: _Found, *, sync: bool) -> None:
+        """What the answer to the submit says: its results, an acknowledgement, or a refusal.
+
+        A batch may half succeed, and after a timeout of a synchronous call the task goes on in the background.
+        """
+        errors = _errors(answer.json, found.job.id)
+        found.read(answer.json)
+        if found.images:
+            return
+        if errors and sync and all("timeout" in code.lower() for code in _codes(errors)):
+            found.error = None
+            return
+        if answer.status >= 300 or errors:
+            raise _refusal(answer, found.job.id)
+        if not isinstance(part(answer.json, "data"), list):
+            broken(self.name, "the answer holds no data")
 
     def submit(self, job: Job, *, sync: bool) -> Call:
         """The paid call."""
@@ -121,7 +142,11 @@ class Runware:
         told = [entry for entry in items(answer.json, "data") if text(entry, "taskUUID") == job.id]
         for entry in told:
             found.read(part(entry, "response"))
-        if not any(part(entry, "request") or part(entry, "response") for entry in told):
+        if any(part(entry, "request") or part(entry, "response") for entry in told):
+            return []
+        if not _is_unknown(answer, job.id):
+            check_polled(answer, self.name)
+        if not found.images:
             raise Forgotten(f"Runware does not know task {job.id} any more")
         return []
 
@@ -135,8 +160,8 @@ class Runware:
         answer = yield self.asked_details(job)
         if any(text(entry, "taskUUID") == job.id for entry in items(answer.json, "data")):
             return Fate("accepted", Answer(200, {}, {"data": [{"taskType": "imageInference", "taskUUID": job.id}]}))
-        unknown = any(text(entry, "code") in _UNKNOWN for entry in _errors(answer.json, job.id))
-        return Fate("not-accepted" if unknown else "unknown", text="Runware does not know the task")
+        kind: Literal["not-accepted", "unknown"] = "not-accepted" if _is_unknown(answer, job.id) else "unknown"
+        return Fate(kind, text="Runware does not know the task")
 
     def remote_id(self, receipt: Answer) -> str:
         """Our own ``taskUUID`` is Runware's."""
@@ -214,6 +239,11 @@ def _errors(body: Json, task: str) -> list[Json]:
     """The errors that belong to a task: those that name it, and those that name none."""
     found = items(body, "errors") + items(body, "error")
     return [entry for entry in found if text(entry, "taskUUID") in (task, "")]
+
+
+def _is_unknown(answer: Answer, task: str) -> bool:
+    """Whether an answer says that there is no such task."""
+    return any(code in _UNKNOWN for code in _codes(_errors(answer.json, task)))
 
 
 def _codes(errors: list[Json]) -> Iterator[str]:
