@@ -154,9 +154,11 @@ class Engine:
 
     async def _next(self, lane: Lane[Order]) -> Order | None:
         """The lane's next order; None when nothing more can come."""
-        while not self._stop.is_set() and lane.stopped is None:
+        while not self._stop.is_set():
             if lane.queue:
                 return lane.queue.popleft()
+            if lane.stopped is not None:
+                return None
             if not self._busy and not any(other.queue for other in self.lanes.values()):
                 return None
             await self._changed.wait()
@@ -256,9 +258,11 @@ class Engine:
             lane.stopped = reason
             self.session.outcome.lanes[lane.provider.name] = reason
             self.session.events(Event("lane", lane.provider.name, reason, pictures=0))
-        moved = [*unsubmitted, *lane.queue]
+        waiting_here = list(lane.queue)
         lane.queue.clear()
-        for waiting in moved:
+        # What is paid already stays, and is asked for all the same.
+        lane.queue.extend(order for order in waiting_here if order.state == "accepted")
+        for waiting in (*unsubmitted, *(order for order in waiting_here if order.state != "accepted")):
             if waiting.state != "new" or not self._enqueue(waiting):
                 self.session.pending(waiting, reason)
 
