@@ -5,6 +5,7 @@ A key is read where a run starts, goes into the headers of one lane's connection
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from dotenv import dotenv_values
 from pipeline.errors import PipelineError
 from pipeline.gateways import DIALECTS
 from pipeline.types import Provider
+
+logging.getLogger("dotenv.main").disabled = True  # it tells of each line that is none, without the file's name
 
 
 def key_name(provider: Provider) -> str:
@@ -37,7 +40,10 @@ def find_keys(providers: tuple[Provider, ...], beside: Path) -> dict[str, str]:
             missing.append(f"provider {provider.name}: {name} is {'no key' if key else 'not set'}")
         found[provider.name] = key
     if missing:
-        raise PipelineError("; ".join(missing) + ": put it into the environment or into a .env file")
+        raise PipelineError(
+            "; ".join(missing) + ": put it into the environment or into a .env file here or "
+            "beside the manifest; --provider NAME uses only some of the pool, --emulate needs no key"
+        )
     return found
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.errors import ManifestError, Problem
+from pipeline.gateways import DIALECTS
 from pipeline.models import load_model
 from pipeline.schema import definitions, did_you_mean, problems
 from pipeline.sources import exists, read_products, read_tree, resolve, similar_file
@@ -208,6 +209,8 @@ class _Reader:
                     self.found.pop()
                     self.complain(path, fact, hint)
                 continue
+            if gateway not in DIALECTS:
+                self.complain(path, f"this version can't call {gateway!r}", did_you_mean(gateway, DIALECTS))
             if any(other.name == settings["name"] for other in result):
                 self.complain(path, f"the provider {settings['name']!r} stands twice", "give one another `name`")
             result.append(self.provider(path, settings, offer))

@@ -22,7 +22,7 @@ from pipeline.plan import Plan, Step
 from pipeline.report.render import render
 from pipeline.report.view import CellView, ReferenceView, SheetView, State, TakeView, TileView
 from pipeline.run import expected_size, thumb_name
-from pipeline.types import Cell, Json, Manifest, Reference
+from pipeline.types import Cell, Json, Manifest, Reference, Spec
 
 SHEET = "report.html"
 RESULTS = "results.jsonl"
@@ -125,6 +125,12 @@ class Publisher:
             "made_at": iso(row.at) if row else None,
         }
 
+    def maker(self, spec: Spec) -> str:
+        """Who or what made a picture, for people."""
+        if spec.proof:
+            return "the offline proof renderer, not the model"
+        return "an emulator of the gateways, not the model" if self.manifest.rehearsal else spec.model
+
     def provider(self, row: PictureRow | None) -> str | None:
         """Who made a picture."""
         return self.providers.get(row.request, (None,))[0] if row else None
@@ -166,7 +172,7 @@ class Publisher:
             "take": row.take,
             "variant": row.variant,
             "proof": spec.proof,
-            "made_by": "the offline proof renderer, not the model" if spec.proof else spec.model,
+            "made_by": self.maker(spec),
             "prompt": spec.prompt,
             "references": [
                 {

@@ -109,6 +109,9 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
     _warn(expansion, console)
     folder = expansion.manifest.outputs.folder
     find_executor(arguments.executor)
+    for provider in () if places.emulated else expansion.manifest.providers:
+        if provider.base_url:
+            console.note(f"{provider.name} is called at {provider.base_url}")
     started = time.monotonic()
     with open_ledger(folder / PRIVATE, expansion.manifest.campaign) as ledger:
         ledger.settle_finished()
@@ -123,12 +126,18 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         selected = sum(step.selected for step in after.steps)
         missing = selected - after.counted("done")
         limited = arguments.limit is not None or saved is not None  # what they leave out is not missing
-        if code == 0 and missing and (not limited or after.counted("failed") or after.counted("uncertain")):
+        held = after.counted("failed") or after.counted("uncertain") or document["pending"]
+        if code == 0 and missing and (not limited or held):
             code = MISSING
         if code == 0 and document["failed"] and any(take > 1 for take in before.takes.values()):
             code = MISSING  # a retake was refused: the take before it stays, so nothing is missing
         money = ledger.money()
+    caps = expansion.manifest.budget
+    named = {"budget.usd": caps.total, "budget.run_usd": caps.run, "--budget": _micro(arguments.budget)}
+    limits = ", ".join(f"{name} {dollars(cap)}" for name, cap in named.items() if cap is not None)
+    held = f"{dollars(money.spent)} spent, {dollars(money.reserved + money.uncertain)} held by what is open"
     document |= {
+        "budget": f"{limits}; {held}" if limits else None,
         "campaign": expansion.manifest.campaign,
         "exit_code": code,
         "cells": len(after.steps),
@@ -136,6 +145,7 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         "done": after.counted("done"),
         "missing": missing,
         "failed_cells": after.counted("failed"),
+        "uncertain_cells": after.counted("uncertain"),
         "gone_files": len(after.gone),
         "spent_usd": money.spent / 1e6,
         "seconds": round(time.monotonic() - started, 3),
@@ -166,7 +176,7 @@ def _carry_out(
         f"{count(pictures, 'picture')} to make ({dollars(plan.usd)})"
         + (f", {count(rebuild, 'file')} to rebuild, free" if rebuild else "")
     )
-    budget = None if arguments.budget is None else micro_usd(arguments.budget)
+    budget = _micro(arguments.budget)
     workers = arguments.workers or default_workers()
     with (
         _hints(hook, plan, console) as hints,
@@ -195,6 +205,10 @@ def _carry_out(
     if report.lost:
         console.warn(f"{count(report.lost, 'kept original')} lost or damaged: run again to make the picture anew")
     return {None: 0, "budget": BUDGET, "interrupted": INTERRUPTED}[outcome.stopped], document
+
+
+def _micro(amount: float | None) -> int | None:
+    return None if amount is None else micro_usd(amount)
 
 
 def _hook(arguments: argparse.Namespace) -> Place | None:
@@ -248,8 +262,11 @@ def _say_end(document: dict[str, Any], console: Console) -> None:
         parts.append(console.style(f"{document['failed']} failed", "red"))
     elif document["failed_cells"]:
         parts.append(console.style(f"{count(document['failed_cells'], 'cell')} failed before (--retry-failed)", "red"))
-    if document["uncertain"]:
-        parts.append(console.style(f"{document['uncertain']} uncertain", "yellow"))
+    if document["uncertain_cells"]:
+        held = (
+            f"{count(document['uncertain_cells'], 'cell')} uncertain: perhaps paid (pipeline status; --uncertain retry)"
+        )
+        parts.append(console.style(held, "yellow"))
     parts += [f"{dollars(micro_usd(document['usd']))} this run", f"{document['seconds']:.1f} s"]
     console.note(" · ".join(parts))
     if document["gone_files"]:
@@ -257,7 +274,7 @@ def _say_end(document: dict[str, Any], console: Console) -> None:
             f"{count(document['gone_files'], 'file')} of cells that are gone lie there still: --prune removes them"
         )
     if document["exit_code"] == BUDGET:
-        console.warn("stopped by the budget: raise it and run again to continue")
+        console.warn(f"stopped by the budget ({document['budget']}): raise it and run again to continue")
     if document["exit_code"] == INTERRUPTED:
         console.warn("interrupted: run again to continue; nothing is paid twice")
     console.result(f"contact sheet: {document['sheet']}")
@@ -333,7 +350,12 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     for line in table(rows):
         console.result(line)
     for row in requests:
-        console.result(f"  {row.state}: {row.label} at {row.provider}, request {row.id}, {dollars(row.reserved)}")
+        theirs = f", there {row.remote}" if row.remote else ""
+        console.result(
+            f"  {row.state}: {row.label} at {row.provider}, request {row.id}{theirs}, {dollars(row.reserved)}"
+        )
+    if any(row.state == "uncertain" for row in requests):
+        console.note("uncertain: perhaps made and paid; held until `pipeline run --uncertain retry` asks anew")
     return 0
 
 

@@ -56,10 +56,12 @@ class Progress:
             self.say(self.console.style(f"failed: {event.label}: {event.text}", "red", sys.stderr))
         elif event.kind == "uncertain":
             self.say(f"uncertain: {event.label}: {event.text}; perhaps paid, not asked again by itself")
+        elif event.kind == "slow":
+            self.say(f"provider {event.label}: {event.text}")
         elif event.kind == "lane":
             self.say(f"provider {event.label} stopped: {event.text}")
         elif event.text:
-            self.say(f"waiting: {event.label}: {event.text}")
+            self.say(f"not made: {event.label}: {event.text}")
         self.show(event)
 
     def interrupted(self, first: bool) -> None:

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from pipeline.engine.journal import Journal
-from pipeline.engine.lane import Lane
+from pipeline.engine.lane import TRIES, Lane
 from pipeline.engine.orders import Order
 from pipeline.errors import LaneStopped, LostAnswer, TryLater
 from pipeline.gateways import Dialect
@@ -74,7 +74,9 @@ async def _carried_out(lane: Lane[Order], flow: Upload) -> Uploaded:
     try:
         call = next(flow)
         while True:
-            call = flow.send(await lane.exchange(call))
+            if lane.stopped is not None:
+                raise LaneStopped(lane.stopped)
+            call = flow.send(await lane.exchange(call, most=TRIES))
     except (TryLater, LostAnswer) as error:
         raise LaneStopped(f"references can't be uploaded: {error}") from None
     except StopIteration as done:

@@ -57,7 +57,8 @@ class Engine:
     ) -> None:
         sent = journal.ledger.sent_since(time.time() - MINUTE)
         self.lanes = {
-            p.name: Lane[Order](p, _wire(p, (keys or {}).get(p.name, "")), sent.get(p.name, ())) for p in providers
+            p.name: Lane[Order](p, _wire(p, (keys or {}).get(p.name, "")), sent.get(p.name, ()), _teller(p, events))
+            for p in providers
         }
         self.session = Session(journal, executor, budget or Budget(None, None), events, hints or Hints())
         self._room = anyio.Semaphore(FINISHING)
@@ -265,6 +266,10 @@ class Engine:
         for waiting in (*unsubmitted, *(order for order in waiting_here if order.state != "accepted")):
             if waiting.state != "new" or not self._enqueue(waiting):
                 self.session.pending(waiting, reason)
+
+
+def _teller(provider: Provider, events: Callable[[Event], None]) -> Callable[[str], None]:
+    return lambda text: events(Event("slow", provider.name, text, pictures=0))
 
 
 def _wire(provider: Provider, key: str) -> Wire:

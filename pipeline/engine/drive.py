@@ -76,6 +76,7 @@ class Drive:
         self.state = order.state
         self.reserved = order.reserved
         self.here = False  # whether this run reserved it
+        self.left_at = order.sent  # when the paid call last left, Unix seconds
         self.on_wire = False  # whether a paid call is under way whose fate is unknown
         self.doubt = order.state == "intent"  # whether an earlier paid call of this id may have arrived
         self.seen = False  # whether it gave its images once: then it is made, and paid
@@ -259,6 +260,7 @@ class Drive:
     def wired(self, on_wire: bool) -> None:
         """Take note of whether the paid call is out."""
         self.on_wire = on_wire
+        self.left_at = time.time() if on_wire else self.left_at
 
     async def answered(self, call: Call) -> Answer:
         """An answer to the paid call: sent again, or searched for, only as its dialect makes that safe."""
@@ -291,7 +293,7 @@ class Drive:
         """
         self.doubt = True
         self.call_out(False)
-        sent = self.order.sent or self.started
+        sent = self.left_at or self.started
         for number in range(100):
             if self.session.calling[self.order.spec.key]:  # what is found now may be that call's
                 await anyio.sleep(spread(number))
@@ -347,7 +349,7 @@ class Drive:
             state=state,
             reserved=self.reserved,
             usd=0,
-            created=self.started,
+            created=time.time(),
             error=None,
             images=as_sent(self.job.images, order.spec.references),
         )

@@ -12,6 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import anyio
@@ -24,6 +25,8 @@ from pipeline.types import Answer, Call, Polling, Provider
 MAX_WAIT = 120.0
 """Seconds that a Retry-After may hold a lane; a longer one is taken as this."""
 TRIES = 6
+TELLING = 3
+"""Tries after which the user hears of it."""
 POLL_TRIES = 10
 """For a call that costs nothing: what it asks about may be paid already."""
 FIRST_WAIT = 0.5
@@ -36,17 +39,34 @@ MINUTE = 60.6
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class _NotNow:
+    """Why a try had no answer; ``after``: seconds that the gateway asks to wait; ``busy``: with our own requests."""
+
+    reason: str
+    after: float | None = None
+    busy: bool = False
+
+
 class Lane(Generic[T]):
     """One provider's queue of orders, connections and pace. ``stopped`` says why it can't be used any more.
 
     ``jobs`` counts the requests that the gateway is working on.
     """
 
-    def __init__(self, provider: Provider, wire: Wire, sent: Iterable[float] = ()) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        wire: Wire,
+        sent: Iterable[float] = (),
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.provider = provider
         self.wire = wire
         self.queue: deque[T] = deque()
         self.stopped: str | None = None
+        self._tell = tell
+        self._told = False
         self.jobs = 0
         self.seconds: deque[float] = deque(maxlen=20)  # that the last ones took
         self._limit = float(provider.concurrency)
@@ -72,7 +92,9 @@ class Lane(Generic[T]):
         every = max(usual.every / speed / 10, taken[len(taken) // 2] * 0.03)
         return Polling(max(0.9 * taken[0] - every, every), min(every, usual.every / speed))
 
-    async def exchange(self, call: Call, on_wire: Callable[[bool], None] = lambda _: None) -> Answer:
+    async def exchange(
+        self, call: Call, on_wire: Callable[[bool], None] = lambda _: None, most: int = POLL_TRIES
+    ) -> Answer:
         """Send a call until it is answered by something other than "not now".
 
         ``on_wire`` is told when it leaves, and when it has certainly not been accepted.
@@ -82,45 +104,58 @@ class Lane(Generic[T]):
             LostAnswer: for a paid call whose fate is unknown.
             LaneStopped: when the address is wrong, or nobody answers there.
         """
-        return await (self._merge.send(call) if call.merged else self._settled(call, on_wire))
+        return await (self._merge.send(call) if call.merged else self._settled(call, on_wire, most))
 
-    async def _settled(self, call: Call, on_wire: Callable[[bool], None] = lambda _: None) -> Answer:
-        reason, tries = "", 0
+    async def _settled(
+        self, call: Call, on_wire: Callable[[bool], None] = lambda _: None, most: int = POLL_TRIES
+    ) -> Answer:
+        tries, reason = 0, ""
         for number in itertools.count():
-            if tries == (TRIES if call.paid else POLL_TRIES):
+            if tries == (TRIES if call.paid else most):
                 break
-            wait = spread(number)
             await self._pace(paid=call.paid)
-            after: float | None = None
-            busy = False
-            async with self._slots:
-                on_wire(True)
-                try:
-                    answer = await self.wire.send(call)
-                except TryLater as error:
-                    on_wire(False)
-                    reason = str(error)
-                except LostAnswer as error:
-                    if call.paid:
-                        raise
-                    reason = str(error)
-                else:
-                    after = retry_after(answer.headers)
-                    reason = f"the gateway answered {answer.status}"
-                    if _not_now(answer, after):
-                        on_wire(False)
-                        self._slow(wait if after is None else after)
-                        busy = self.jobs > 0  # no failure: one of our own has to end first
-                    elif _whole(answer, call):
-                        self._quicken()
-                        return answer
-                    elif call.paid:
-                        raise LostAnswer(f"{reason} without saying what became of the request")
-            tries += not busy
-            await anyio.sleep(wait if after is None else after)
+            wait = spread(number)
+            result = await self._tried(call, on_wire, wait)
+            if isinstance(result, Answer):
+                return result
+            reason = result.reason
+            tries += not result.busy
+            if tries == TELLING and not self._told:
+                self._told = True
+                self._tell(f"{reason}; trying again")
+            if self.stopped is not None and call.paid:
+                raise LaneStopped(self.stopped)
+            await anyio.sleep(wait if result.after is None else result.after)
         if call.paid:
             raise LaneStopped(f"{reason}, {TRIES} times")
         raise TryLater(reason)
+
+    async def _tried(self, call: Call, on_wire: Callable[[bool], None], wait: float) -> Answer | _NotNow:
+        """One try in a slot: an answer that can be read, or why there is none yet."""
+        async with self._slots:
+            on_wire(True)
+            try:
+                answer = await self.wire.send(call)
+            except TryLater as error:
+                on_wire(False)
+                return _NotNow(str(error))
+            except LostAnswer as error:
+                if call.paid:
+                    raise
+                return _NotNow(str(error))
+            after = retry_after(answer.headers)
+            reason = f"the gateway answered {answer.status}"
+            if _not_now(answer, after):
+                on_wire(False)
+                self._slow(wait if after is None else after)
+                # With jobs of our own in flight it is no failure: one of them has to end first.
+                return _NotNow(reason, after, busy=self.jobs > 0)
+            if _whole(answer, call):
+                self._quicken()
+                return answer
+            if call.paid:
+                raise LostAnswer(f"{reason} without saying what became of the request")
+            return _NotNow(reason, after)
 
     async def _pace(self, *, paid: bool) -> None:
         if paid and self._paid.maxlen:

@@ -78,7 +78,7 @@ class Order:
 class Event:
     """Something that happened to an order, for whoever shows progress. ``usd`` in micro-dollars."""
 
-    kind: Literal["made", "failed", "uncertain", "pending", "lane"]
+    kind: Literal["made", "failed", "uncertain", "pending", "lane", "slow"]
     label: str
     text: str = ""
     usd: int = 0

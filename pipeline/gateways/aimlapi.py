@@ -45,6 +45,8 @@ from pipeline.types import (
 
 API = "https://api.aimlapi.com"
 CREDITS_PER_DOLLAR = 2_000_000
+SEARCHED = 20_000
+"""Rows of the log that are looked through, at most: 200 calls, which is what a minute takes."""
 
 
 class Aimlapi:
@@ -96,7 +98,7 @@ class Aimlapi:
         day = now - sent < 23 * 3600
         span = {"period": "24h"} if day else {"start": utc(sent - 3600), "end": utc(sent + 7200)}
         offset = 0
-        while True:
+        while offset < SEARCHED:
             query = urlencode({**span, "model": job.offer.id, "limit": 100, "offset": offset})
             answer = yield Call("GET", job.url(API, f"/v2/logs?{query}"))
             check_accepted(answer, self.name)
@@ -108,6 +110,7 @@ class Aimlapi:
             offset += len(rows)
             if not rows or part(answer.json, "pagination", "has_more") is not True:
                 return Fate("unknown", text="AIML API's log does not have it")
+        return Fate("lost", text=f"not among the first {SEARCHED:,} rows of AIML API's log")
 
     def remote_id(self, receipt: Answer) -> str:
         """AIML API's inference id."""

@@ -106,7 +106,7 @@ class Eachlabs:
 
     def trace(self, job: Job, sent: float, now: float, claimed: frozenset[str]) -> Trace:
         """Search the executions since it was sent for one with exactly this input that is nobody's yet."""
-        seen = 0
+        seen = untold = 0
         while seen < SEARCHED:
             query = {"model": job.offer.id, "from": utc(sent - CLOCKS), "limit": 100, "offset": seen}
             listed = yield Call("GET", job.url(API, f"/v1/executions?{urlencode(query)}"))
@@ -116,14 +116,18 @@ class Eachlabs:
             for row in rows:
                 found = text(row, "id")
                 created = unix(text(row, "created_at"))
-                elsewhen = created is not None and abs(created - sent) > CLOCKS
+                elsewhen = created is not None and not -CLOCKS < created - sent < job.deadline + CLOCKS
                 if not found or found in claimed or elsewhen:
                     continue
                 polled = yield Call("GET", job.url(API, f"/v1/prediction/{quote(found, safe='')}"))
-                if polled.status < 300 and _same(part(polled.json, "input"), inputs(job)):
+                echoed = part(polled.json, "input")
+                if polled.status < 300 and _same(echoed, inputs(job)):
                     return Fate("accepted", Answer(200, {}, {"status": "success", "predictionID": found}))
+                untold += polled.status >= 300 or not isinstance(echoed, dict)
             seen += len(rows)
-            if len(rows) < 100:
+            if not rows or (len(rows) < 100 and seen >= (number(listed.json, "total_count") or 0)):
+                if untold:
+                    return Fate("lost", text="Each Labs does not tell the input of executions that may be it")
                 return Fate("unknown", text="Each Labs has no execution with this input")
         return Fate("lost", text=f"not among the {SEARCHED:,} executions that Each Labs lists since then")
 
@@ -148,12 +152,10 @@ class Eachlabs:
         if not where or not given:
             broken(self.name, "no place to upload to")
         required = part(place.json, "required_headers")
-        headers = (
-            {name: value for name, value in required.items() if isinstance(value, str)}
-            if isinstance(required, dict)
-            else {}
-        )
-        put = yield Call("PUT", where, data=file.data, headers={"Content-Type": file.kind, **headers}, seconds=120.0)
+        headers = {"content-type": file.kind}
+        if isinstance(required, dict):
+            headers |= {name.lower(): value for name, value in required.items() if isinstance(value, str)}
+        put = yield Call("PUT", where, data=file.data, headers=headers, seconds=120.0)
         check_accepted(put, self.name)
         return Uploaded(given, float(UPLOAD_SECONDS))
 

@@ -89,6 +89,8 @@ class Fal:
         asked = urlencode({name: value for name, value in query.items() if value is not None})
         body = inputs(job) | ({"sync_mode": options["sync_mode"]} if "sync_mode" in options else {})
         headers = {header: _word(options[name]) for name, header in _HEADERS.items() if name in options}
+        if options.get("disable_fallback") is True:
+            headers[_HEADERS["disable_fallback"]] = "true"  # the only spelling that its page has
         if "object_lifetime" in options:
             lifetime = {"expiration_duration_seconds": options["object_lifetime"]}
             headers["X-Fal-Object-Lifecycle-Preference"] = json.dumps(lifetime)

@@ -51,8 +51,24 @@ IDLE_POLLS = 4
 _EXTRAS = ("outputType", "outputQuality", "ttl", "safety", "uploadEndpoint")
 
 _UNKNOWN = ("taskNotFound", "taskExpired")
+_VALIDATION = ("invalid", "missing", "unsupported", "conflict")
+_ACCOUNT = ("apikey", "credits", "quota", "balance", "paymentrequired", "accountdisabled")
 _STOPPING = ("invalidApiKey", "unauthorized", "missingApiKey", "insufficientCredits", "accountSuspended", "forbidden")
-_LATER = ("rate", "provider", "inference", "taskfailed", "timeout", "server", "unavailable", "internal")
+_LATER = (
+    "rate",
+    "provider",
+    "inference",
+    "taskfailed",
+    "timeout",
+    "server",
+    "unavailable",
+    "internal",
+    "unknownerror",
+    "standarderror",
+    "processing",
+    "download",
+    "notready",
+)
 _SAFETY = ("content", "nsfw", "blocked", "moderation", "sensitive")
 
 
@@ -87,12 +103,12 @@ class Runware:
                 raise found.error
             polled = yield Call("POST", job.url(API, "/v1"), json=asked, after=wait, merged=True)
             before = len(found.images)
-            if not found.read(polled.json) and polled.status >= 300 and polled.status != 404:
+            if not found.read(polled.json) and not _says_of_tasks(polled):
                 check_polled(polled, self.name)
             idle = 0 if found.running or found.error or len(found.images) > before else idle + 1
             if idle == IDLE_POLLS:
                 yield from self.details(job, found)
-                if found.images:
+                if found.images and found.whole:
                     break  # nothing more comes
                 idle = 0
         return found.images
@@ -103,10 +119,12 @@ class Runware:
         A batch may half succeed, and after a timeout of a synchronous call the task goes on in the background.
         """
         errors = _errors(answer.json, found.job.id)
+        broken_items: Json = {"errors": [entry for entry in items(answer.json, "data") if part(entry, "error")]}
+        failed = errors + _errors(broken_items, found.job.id)
         found.read(answer.json)
         if found.images:
             return
-        if errors and sync and all("timeout" in code.lower() for code in _codes(errors)):
+        if failed and sync and all("timeout" in code.lower() for code in _codes(failed)):
             found.error = None
             return
         if answer.status >= 300 or errors:
@@ -133,7 +151,6 @@ class Runware:
             json=[task],
             paid=True,
             seconds=job.deadline if sync else 60.0,
-            reads=(500, 503),
         )
 
     def details(self, job: Job, found: _Found) -> Flow:
@@ -142,10 +159,13 @@ class Runware:
         told = [entry for entry in items(answer.json, "data") if text(entry, "taskUUID") == job.id]
         for entry in told:
             found.read(part(entry, "response"))
+        found.whole = not told or any(part(entry, "response") for entry in told)
         if any(part(entry, "request") or part(entry, "response") for entry in told):
             return []
         if not _is_unknown(answer, job.id):
             check_polled(answer, self.name)
+            if _errors(answer.json, job.id):
+                broken(self.name, f"asked for a task's details, it answered: {said(answer.json)}")
         if not found.images:
             raise Forgotten(f"Runware does not know task {job.id} any more")
         return []
@@ -193,6 +213,7 @@ class _Found:
         self.seen: dict[str, RemoteImage] = {}
         self.error: RequestError | None = None
         self.running = False
+        self.whole = False  # whether the details say that nothing more comes
 
     @property
     def images(self) -> list[RemoteImage]:
@@ -238,7 +259,16 @@ def _image(entry: Json) -> RemoteImage | None:
 def _errors(body: Json, task: str) -> list[Json]:
     """The errors that belong to a task: those that name it, and those that name none."""
     found = items(body, "errors") + items(body, "error")
+    lone = part(body, "error")
+    if isinstance(lone, dict):
+        found.append({"taskUUID": part(body, "taskUUID"), **lone})
     return [entry for entry in found if text(entry, "taskUUID") in (task, "")]
+
+
+def _says_of_tasks(answer: Answer) -> bool:
+    """Whether an answer to a poll is about tasks, whichever they are, and not about the poll."""
+    named = any(text(entry, "taskUUID") for entry in items(answer.json, "errors"))
+    return answer.status < 300 or answer.status == 404 or (answer.status == 400 and named)
 
 
 def _is_unknown(answer: Answer, task: str) -> bool:
@@ -259,7 +289,7 @@ def _conflict(answer: Answer, task: str) -> bool:
 def _refusal(answer: Answer, task: str) -> RequestError:
     """What an answer to a submit means that is no acceptance."""
     errors = _errors(answer.json, task)
-    if errors:
+    if errors and answer.status < 500:  # what broke inside may have been accepted: the same UUID again
         return _verdict(errors, answer.status, accepted=False)
     try:
         check_accepted(answer, "runware")
@@ -272,11 +302,13 @@ def _verdict(errors: list[Json], status: int, *, accepted: bool = True) -> Reque
     """The disposition of Runware's error codes, by category: they are "not a stable contract"."""
     codes = list(_codes(errors))
     words = f"Runware: {said(errors)}"
-    if status in (401, 402, 403) or any(code in _STOPPING for code in codes):
-        return LaneStopped(words)
     lower = [code.lower() for code in codes]
+    account = any(code in _STOPPING for code in codes) or any(word in code for code in lower for word in _ACCOUNT)
+    if status in (401, 402, 403) or account:
+        return LaneStopped(words)
     if any(word in code for code in lower for word in _SAFETY):
         return Refused(words, usd=None if accepted else 0)
-    if status in (429, 500, 503) or any(word in code for code in lower for word in _LATER):
+    valid = [code for code in lower if not code.startswith(_VALIDATION)]
+    if status in (429, 500, 503) or any(word in code for code in valid for word in _LATER):
         return TryLater(words)
     return Refused(words, usd=None if accepted else 0)
