@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import ssl
 import threading
 import time
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import anyio
 import httpx
 from PIL import Image, ImageFile, UnidentifiedImageError
 
@@ -267,17 +269,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-_client: httpx.Client | None = None
-
-
-def _downloader() -> httpx.Client:
-    """One client per process: no keys, no cookies of anyone, few redirects."""
-    global _client  # noqa: PLW0603  # a connection pool is worth keeping for a worker's life
-    if _client is None:
-        # No compression: a few kB of gzip can be gigabytes, and pictures are compressed already.
-        headers = {"Accept": "image/*", "Accept-Encoding": "identity"}
-        _client = httpx.Client(follow_redirects=True, max_redirects=3, timeout=30.0, headers=headers)
-    return _client
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 def download(url: str) -> bytes:
@@ -288,29 +282,38 @@ def download(url: str) -> bytes:
     """
     if not url.startswith(("https://", "http://")):
         raise DownloadError("the picture's address is no web address")
-    deadline = time.monotonic() + DOWNLOAD_SECONDS
     try:
-        with _downloader().stream("GET", url) as response:
+        # Asynchronously, so that the deadline holds for all of it: a timeout of httpx is one of each read, and a
+        # server that sends a byte now and then never meets it.
+        return anyio.run(_fetch, url)
+    except TimeoutError:
+        raise DownloadError(f"the picture took longer than {DOWNLOAD_SECONDS:g} s to come") from None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise DownloadError(f"the picture could not be fetched: {type(error).__name__}") from None
+
+
+async def _fetch(url: str) -> bytes:
+    # No keys, no cookies, few redirects; no compression: a few kB of gzip can be gigabytes.
+    headers = {"Accept": "image/*", "Accept-Encoding": "identity"}
+    with anyio.fail_after(DOWNLOAD_SECONDS):
+        async with (
+            httpx.AsyncClient(
+                follow_redirects=True, max_redirects=3, timeout=30.0, headers=headers, verify=_ssl_context()
+            ) as client,
+            client.stream("GET", url) as response,
+        ):
             if response.status_code != httpx.codes.OK:
                 gone = response.status_code in (403, 404, 410)
                 raise DownloadError(f"fetching the picture answered {response.status_code}", gone=gone)
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise DownloadError("the picture came compressed, which was not asked for")
-            data = b"".join(_capped(response.iter_raw(), deadline))
+            chunks, size = [], 0
+            async for chunk in response.aiter_raw():
+                size += len(chunk)
+                if size > MAX_BYTES:
+                    raise DownloadError(f"the picture is larger than {MAX_BYTES // 2**20} MiB")
+                chunks.append(chunk)
             announced = response.headers.get("content-length", "")
-            if announced.isdecimal() and int(announced) != len(data):
-                raise DownloadError(f"the picture came short: {len(data)} of {announced} bytes")
-            return data
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise DownloadError(f"the picture could not be fetched: {type(error).__name__}") from None
-
-
-def _capped(chunks: Iterable[bytes], deadline: float) -> Iterable[bytes]:
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > MAX_BYTES:
-            raise DownloadError(f"the picture is larger than {MAX_BYTES // 2**20} MiB")
-        if time.monotonic() > deadline:
-            raise DownloadError(f"the picture took longer than {DOWNLOAD_SECONDS:g} s to come")
-        yield chunk
+            if announced.isdecimal() and int(announced) != size:
+                raise DownloadError(f"the picture came short: {size} of {announced} bytes")
+            return b"".join(chunks)

@@ -11,11 +11,13 @@ import anyio
 import pytest
 
 from pipeline.engine.journal import Journal
-from pipeline.engine.lane import MAX_WAIT, backoff, retry_after
+from pipeline.engine.lane import MAX_WAIT, Lane, backoff, retry_after
 from pipeline.engine.session import Budget
+from pipeline.engine.wire import Wire
 from pipeline.errors import LedgerError
 from pipeline.ledger import Ledger, open_ledger
-from pipeline.types import dollars, micro_usd
+from pipeline.models import load_model
+from pipeline.types import Answer, Call, Polling, Provider, dollars, micro_usd
 
 
 def test_writes_that_wait_together_are_committed_together(tmp_path: Path) -> None:
@@ -110,3 +112,50 @@ def test_money_is_shown_exactly(usd: int, text: str) -> None:
     """Two decimals at least, more only where they say something."""
     assert dollars(usd) == text
     assert micro_usd(0.0294) == 29_400
+
+
+class _Recorder(Wire):
+    """A wire that answers at once, and remembers when it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float] = []
+
+    async def send(self, call: Call) -> Answer:
+        self.times.append(time.monotonic())
+        return Answer(200, {}, {})
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_no_more_paid_calls_leave_than_a_minute_takes(before: int) -> None:
+    """Five in a minute (here of a tenth of a second), those of an earlier run counted; others are not held up."""
+    offer = load_model("kling-image-o1").offers["eachlabs"]
+    provider = Provider("eachlabs", offer, 28_000, 20, None, per_minute=5, speed=600.0)
+    wire = _Recorder()
+    lane = Lane[None](provider, wire, [time.time()] * before)
+
+    async def run() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(12):
+                group.start_soon(lane.exchange, Call("POST", "http://127.0.0.1/", {}, paid=True))
+
+    anyio.run(run)
+    assert len(wire.times) == 12
+    assert all(later - earlier >= 0.1 for earlier, later in zip(wire.times, wire.times[5:], strict=False))
+    assert sum(moment - wire.times[0] < 0.05 for moment in wire.times) <= 5 - before or before == 0
+    assert wire.times[-1] - wire.times[0] < 5
+
+
+def test_a_lane_learns_how_long_requests_take() -> None:
+    """Before it knows, the usual times; then it asks first when the fastest may be done, and often."""
+    offer = load_model("kling-image-o1").offers["eachlabs"]
+    lane = Lane[None](Provider("eachlabs", offer, 28_000, 10, None), _Recorder())
+    usual = Polling(3.0, 3.0)
+    assert lane.polling(usual) == usual
+    lane.seconds.extend([10.0, 12.0, 9.0, 11.0, 10.0])
+    learned = lane.polling(usual)
+    assert 7.0 < learned.first < 9.0
+    assert 0.29 < learned.every < 0.5
+    fixed = Lane[None](Provider("eachlabs", offer, 28_000, 10, None, polling=Polling(5.0, 4.0)), _Recorder())
+    fixed.seconds.extend([1.0] * 9)
+    assert fixed.polling(usual) == Polling(5.0, 4.0)

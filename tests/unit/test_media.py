@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
+import socket
 import struct
+import threading
 import zlib
 from pathlib import Path
 
@@ -192,3 +195,26 @@ def test_only_web_addresses_are_fetched(url: str) -> None:
     """A gateway can't make this machine read its own files."""
     with pytest.raises(DownloadError, match="no web address"):
         media.download(url)
+
+
+def test_a_server_that_drips_its_header_is_left_at_the_deadline(monkeypatch):
+    """The deadline is that of the whole download, also of what comes before the first byte of the picture."""
+    monkeypatch.setattr(media, "DOWNLOAD_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ended = threading.Event()
+
+        def drip():
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                for number in range(10_000):
+                    connection.sendall(f"x-{number}: 1\r\n".encode())
+                    if ended.wait(0.02):
+                        return
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with pytest.raises(DownloadError, match=r"took longer than 0\.3 s"):
+            media.download(f"http://127.0.0.1:{server.getsockname()[1]}/picture.png")
+        ended.set()
+        thread.join()
