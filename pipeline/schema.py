@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files
@@ -14,6 +15,10 @@ from jsonschema import Draft202012Validator
 
 from pipeline.errors import Problem
 from pipeline.strict_yaml import Value, key_path, mark_of
+
+
+_WORDS = re.compile(r"\^\(([A-Za-z0-9|]+)\)\$")
+"""A pattern that is a list of words."""
 
 
 def schema_text(name: str) -> str:
@@ -110,6 +115,9 @@ def _explain(  # noqa: C901  # one short case per keyword of the schema
                     hint = "if a comma before it belongs to a text, quote the whole text"
                     yield Problem(mark, key_path((*path, value)), f"the key {value!r} has no value", hint)
                     return
+            if (words := _WORDS.fullmatch(str(limit))) is not None:
+                yield Problem(mark, here, f"{_short(value)} is not allowed", did_you_mean(value, words[1].split("|")))
+                return
             example = error.schema.get("examples", [""])[0]
             example = example[0] if isinstance(example, list) else example
             rule = error.schema.get("description", f"it must match {limit}").rstrip(".")

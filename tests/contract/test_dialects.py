@@ -16,6 +16,7 @@ import pytest
 from fakes.dialect import FakeById, FakeWithoutId
 
 from pipeline.errors import LaneStopped, LostAnswer, Refused, RequestError
+from pipeline.expand import provider_lacks
 from pipeline.gateways import DIALECTS, Dialect
 from pipeline.gateways.aimlapi import Aimlapi
 from pipeline.gateways.eachlabs import Eachlabs
@@ -220,6 +221,24 @@ def check_names_no_key(gateway: Registered) -> None:
         assert not {name.lower() for name in call.headers} & {"authorization", "x-api-key"}
 
 
+def check_limits_are_found_by_plan(gateway: Registered) -> None:
+    """What the gateway does not take is a lack of its offer, which `plan` reports; what it takes is none."""
+    work = job(gateway)
+    offer, spec = work.offer, work.spec
+    assert not provider_lacks(offer, spec)
+    beyond = {
+        "prompt": replace(spec, prompt="x" * (offer.prompt[1] + 1)),
+        "references": replace(spec, references=spec.references * (offer.references[1] + 1)),
+        "resolution": replace(spec, resolution="16K"),
+        "aspect_ratio": replace(spec, aspect_ratio="7:1"),
+        "format": replace(spec, format="tiff"),
+    }
+    for what, wrong in beyond.items():
+        assert what in [lack[0] for lack in provider_lacks(offer, wrong)]
+    assert bool(provider_lacks(offer, replace(spec, references=()))) == (offer.references[0] > 0)
+    assert bool(provider_lacks(offer, replace(spec, aspect_ratio="auto"))) == ("auto" not in offer.aspect_ratio)
+
+
 def check_carries_files(gateway: Registered) -> None:
     """An upload's calls are free, carry the bytes, and give a reference; nonsense is an error of ours."""
     if "upload" not in gateway.dialect.references:
@@ -268,6 +287,7 @@ CHECKS = [
     check_statuses,
     check_asks_for_what_is_wanted,
     check_names_no_key,
+    check_limits_are_found_by_plan,
     check_carries_files,
 ]
 
