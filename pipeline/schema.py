@@ -16,7 +16,6 @@ from jsonschema import Draft202012Validator
 from pipeline.errors import Problem
 from pipeline.strict_yaml import Value, key_path, mark_of
 
-
 _WORDS = re.compile(r"\^\(([A-Za-z0-9|]+)\)\$")
 """A pattern that is a list of words."""
 
