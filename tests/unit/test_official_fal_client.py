@@ -7,6 +7,7 @@ paid one too, after a broken connection: what an unlucky moment costs its users 
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import queue
@@ -23,11 +24,21 @@ from PIL import Image
 
 from pipeline.emulator import Fault, Settings, serve
 
+# The client leaves connections open, which Python tells of whenever it happens to collect them.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
 KLING = "fal-ai/kling-image/o1"
 ASK = {"prompt": "Put @Image1 on a table", "image_urls": ["https://example.org/mug.png"]}
 KEY = "id:secret"
 FAST = {"speed": 1000.0, "latency": (50.0, 90.0)}
 NEVER = {"speed": 1.0, "latency": (1e6, 1e6)}
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """What a test's clients leave behind is collected within it, and troubles no other test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
