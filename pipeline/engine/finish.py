@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 
-from pipeline.engine.drive import Drive, StillOpen
+from pipeline.engine.drive import MOST_USD, Drive, StillOpen
 from pipeline.engine.lane import backoff
 from pipeline.engine.orders import Event
 from pipeline.errors import DownloadError, MediaError, StorageError
@@ -94,7 +94,7 @@ class Finish:
 
     def cost(self, image: RemoteImage) -> int:
         """Micro-dollars: what the gateway tells, or else the provider's price."""
-        sane = isinstance(image.usd, int) and 0 <= image.usd < 2**53
+        sane = isinstance(image.usd, int) and 0 <= image.usd < MOST_USD
         return image.usd if sane and image.usd is not None else self.drive.provider.usd
 
     async def record(self, index: int, image: RemoteImage, finished: FinishedPicture) -> None:

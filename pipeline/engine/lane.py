@@ -184,7 +184,7 @@ def _not_now(answer: Answer, after: float | None) -> bool:
 
 def _whole(answer: Answer, call: Call) -> bool:
     """Something that a dialect can read: no 5xx unless it wants it, no success without JSON (a proxy's page)."""
-    if answer.status >= 500:
+    if answer.status >= 500 or (call.paid and answer.status in (408, 425, 499)):
         return answer.status in call.reads and isinstance(answer.json, dict)
     return not (answer.status < 300 and answer.json is None and call.data is None)
 
