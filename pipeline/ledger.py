@@ -184,7 +184,7 @@ class Ledger:
                 for row in db.execute("SELECT key, reason, permanent, at FROM failures")
             },
             wishes=dict(db.execute("SELECT key, take FROM wishes")),
-            open_requests=tuple(self.requests("state IN ('intent', 'accepted', 'uncertain')")),
+            open_requests=self.open_requests(),
             money=self.money(),
         )
 
@@ -199,6 +199,10 @@ class Ledger:
             values[2] = tuple((str(key), int(variant)) for key, variant in json.loads(row[2]))
             values[14] = tuple(json.loads(row[14]))
             yield RequestRow(*values)
+
+    def open_requests(self) -> tuple[RequestRow, ...]:
+        """Requests in flight, or of unknown fate."""
+        return tuple(self.requests("state IN ('intent', 'accepted', 'uncertain')"))
 
     def receipts(self, request: str) -> tuple[Answer, ...]:
         """The receipts of a request, in order."""

@@ -437,6 +437,8 @@ class Fate:
     text: str = ""
 
 
+Settles: TypeAlias = Literal["id", "trace", "none"]
+Carried: TypeAlias = Literal["inline", "upload"]
 Flow: TypeAlias = Generator[Call, Answer, list[RemoteImage]]
 Upload: TypeAlias = Generator[Call, Answer, Uploaded]
 Trace: TypeAlias = Generator[Call, Answer, Fate]

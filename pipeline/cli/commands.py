@@ -320,7 +320,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     expansion = _expansion(arguments, environment_places())
     with read_ledger(expansion.manifest.outputs.folder / PRIVATE) as ledger:
         now = make_plan(expansion, ledger)
-        requests = list(ledger.requests("state IN ('intent', 'accepted', 'uncertain')")) if ledger else []
+    requests = now.snapshot.open_requests
     money = now.snapshot.money
     document: dict[str, Any] = {
         "campaign": expansion.manifest.campaign,

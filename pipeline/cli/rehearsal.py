@@ -57,7 +57,7 @@ def called_at(arguments: argparse.Namespace, console: Console) -> Iterator[Place
 
 def forget_open(ledger: Ledger) -> None:
     """What an earlier rehearsal left open: its emulator is gone, and nothing was ever paid."""
-    rows = list(ledger.requests("state IN ('intent', 'accepted', 'uncertain')"))
+    rows = ledger.open_requests()
     if rows:
         ledger.commit([_forget(row.id) for row in rows])
 

@@ -17,7 +17,7 @@ from pipeline.engine.lane import TRIES, Lane
 from pipeline.engine.orders import Order
 from pipeline.errors import LaneStopped, LostAnswer, TryLater
 from pipeline.gateways import Dialect
-from pipeline.types import LocalFile, Provider, Reference, Upload, Uploaded
+from pipeline.types import LocalFile, Provider, Reference
 
 SPARE = 3600.0
 """Seconds before its end from which an upload isn't used any more."""
@@ -46,7 +46,7 @@ class Carrier:
         if lane.provider.options.get("references", dialect.references[0]) == "inline":
             data = await anyio.to_thread.run_sync(_read, reference)
             return f"data:{_kind(data)};base64,{base64.b64encode(data).decode()}"
-        where = (lane.provider.name, lane.provider.base_url or "", reference.digest)
+        where = _place(lane.provider, reference)
         async with self._locks[where]:
             if where not in self._uploads:
                 self._uploads[where] = await self.upload(lane, dialect, reference)
@@ -54,34 +54,30 @@ class Carrier:
 
     async def forget(self, provider: Provider, references: tuple[Reference, ...]) -> None:
         """A request with these was refused: should an upload be the reason, it is done anew the next time."""
+        for reference in references:
+            self._uploads.pop(_place(provider, reference), None)
         digests = [reference.digest for reference in references]
-        for digest in digests:
-            self._uploads.pop((provider.name, provider.base_url or "", digest), None)
         await self._journal.write(lambda ledger: ledger.forget_uploads(provider.name, digests))
 
     async def upload(self, lane: Lane[Order], dialect: Dialect, reference: Reference) -> str:
         """Upload a file, and remember it."""
         data = await anyio.to_thread.run_sync(_read, reference)
         file = LocalFile(str(uuid.uuid4()), f"{reference.digest[:16]}{_suffix(data)}", _kind(data), data)
-        done = await _carried_out(lane, dialect.upload(file, lane.provider.base_url or ""))
+        if lane.stopped is not None:
+            raise LaneStopped(lane.stopped)
+        try:
+            done = await lane.carry_out(dialect.upload(file, lane.provider.base_url or ""), most=TRIES)
+        except (TryLater, LostAnswer) as error:
+            raise LaneStopped(f"references can't be uploaded: {error}") from None
         until = time.time() + done.seconds - SPARE
-        where = (lane.provider.name, lane.provider.base_url or "", reference.digest)
+        where = _place(lane.provider, reference)
         await self._journal.write(lambda ledger: ledger.add_upload(*where, done.reference, until))
         return done.reference
 
 
-async def _carried_out(lane: Lane[Order], flow: Upload) -> Uploaded:
-    try:
-        call = next(flow)
-        while True:
-            if lane.stopped is not None:
-                raise LaneStopped(lane.stopped)
-            call = flow.send(await lane.exchange(call, most=TRIES))
-    except (TryLater, LostAnswer) as error:
-        raise LaneStopped(f"references can't be uploaded: {error}") from None
-    except StopIteration as done:
-        uploaded: Uploaded = done.value
-        return uploaded
+def _place(provider: Provider, reference: Reference) -> tuple[str, str, str]:
+    """What an upload is known by: the account, the address, and the content."""
+    return provider.name, provider.base_url or "", reference.digest
 
 
 def _read(reference: Reference) -> bytes:

@@ -99,20 +99,15 @@ class Engine:
 
     async def cancel(self, orders: Sequence[Order]) -> list[tuple[Order, str]]:
         """Ask the gateways to stop accepted orders: for each what was said, or why it could not be asked."""
-        told = []
+        told: list[tuple[Order, str]] = []
         for order in orders:
             lane = next((self.lanes[name] for name in order.providers if name in self.lanes), None)
             if lane is None:
                 told.append((order, "its provider is not in this manifest"))
                 continue
             drive = Drive(self.session, lane, order)
-            flow = drive.dialect.cancel(drive.job, order.receipts[0])
             try:
-                call = next(flow)
-                while True:
-                    call = flow.send(await lane.exchange(call))
-            except StopIteration as done:
-                told.append((order, str(done.value)))
+                told.append((order, await lane.carry_out(drive.dialect.cancel(drive.job, order.receipts[0]))))
             except RequestError as error:
                 told.append((order, str(error)))
         for lane in self.lanes.values():

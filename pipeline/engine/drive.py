@@ -62,7 +62,7 @@ class Drive:
         self.job = Job(
             id=order.id,
             offer=self.provider.offer,
-            base_url=(self.provider.base_url or "").rstrip("/"),
+            base_url=self.provider.base_url or "",
             spec=order.spec,
             count=order.count,
             images=order.images,
@@ -315,12 +315,7 @@ class Drive:
     async def fate(self, trace: Trace) -> Fate:
         """Carry out a search."""
         try:
-            call = next(trace)
-            while True:
-                call = trace.send(await self.lane.exchange(call))
-        except StopIteration as done:
-            found: Fate = done.value
-            return found
+            return await self.lane.carry_out(trace)
         except (TryLater, LostAnswer, Refused) as error:
             raise StillOpen(f"the gateway's log can't be read: {error}") from None
 

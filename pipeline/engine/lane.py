@@ -11,7 +11,7 @@ import itertools
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -37,6 +37,7 @@ MINUTE = 60.6
 """Seconds in which no more paid calls leave than the limit allows in 60: the gateway's clock is not ours."""
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,16 @@ class Lane(Generic[T]):
             LaneStopped: when the address is wrong, or nobody answers there.
         """
         return await (self._merge.send(call) if call.merged else self._settled(call, on_wire, most))
+
+    async def carry_out(self, steps: Generator[Call, Answer, R], most: int = POLL_TRIES) -> R:
+        """Answer each call of a dialect's generator, none of them paid, and return what it returns."""
+        try:
+            call = next(steps)
+            while True:
+                call = steps.send(await self.exchange(call, most=most))
+        except StopIteration as done:
+            result: R = done.value
+            return result
 
     async def _settled(
         self, call: Call, on_wire: Callable[[bool], None] = lambda _: None, most: int = POLL_TRIES

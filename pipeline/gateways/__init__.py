@@ -7,14 +7,14 @@ images. It does no I/O, reads no clock and keeps no key; it raises the dispositi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
 from pipeline.gateways.aimlapi import Aimlapi
 from pipeline.gateways.eachlabs import Eachlabs
 from pipeline.gateways.fal import Fal
 from pipeline.gateways.local import Local
 from pipeline.gateways.runware import Runware
-from pipeline.types import Answer, Cancel, Flow, Job, Json, LocalFile, Polling, Trace, Upload
+from pipeline.types import Answer, Cancel, Carried, Flow, Job, Json, LocalFile, Polling, Settles, Trace, Upload
 
 
 class Dialect(Protocol):
@@ -29,8 +29,8 @@ class Dialect(Protocol):
     """
 
     name: ClassVar[str]
-    settles: ClassVar[Literal["id", "trace", "none"]]
-    references: ClassVar[tuple[Literal["inline", "upload"], ...]]
+    settles: ClassVar[Settles]
+    references: ClassVar[tuple[Carried, ...]]
     key: ClassVar[str]
     origins: ClassVar[tuple[str, ...]]
     polling: ClassVar[Polling]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 from urllib.parse import urlencode
 
 from pipeline.errors import LostAnswer, TryLater
@@ -31,12 +31,14 @@ from pipeline.types import (
     Answer,
     Call,
     Cancel,
+    Carried,
     Fate,
     Flow,
     Job,
     Json,
     LocalFile,
     Polling,
+    Settles,
     Trace,
     Upload,
     dollars,
@@ -53,8 +55,8 @@ class Aimlapi:
     """The synchronous image endpoint of AIML API."""
 
     name: ClassVar[str] = "aimlapi"
-    settles: ClassVar[Literal["id", "trace", "none"]] = "trace"
-    references: ClassVar[tuple[Literal["inline", "upload"], ...]] = ("inline",)
+    settles: ClassVar[Settles] = "trace"
+    references: ClassVar[tuple[Carried, ...]] = ("inline",)
     key: ClassVar[str] = "AIMLAPI_KEY"
     origins: ClassVar[tuple[str, ...]] = (API,)
     polling: ClassVar[Polling] = Polling(0.0, 0.0)

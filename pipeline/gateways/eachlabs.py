@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 from urllib.parse import quote, urlencode
 
 from pipeline.errors import Forgotten, Refused, TryLater
@@ -33,6 +33,7 @@ from pipeline.types import (
     Answer,
     Call,
     Cancel,
+    Carried,
     Fate,
     Flow,
     Job,
@@ -40,6 +41,7 @@ from pipeline.types import (
     LocalFile,
     Polling,
     RemoteImage,
+    Settles,
     Trace,
     Upload,
     Uploaded,
@@ -63,8 +65,8 @@ class Eachlabs:
     """The prediction API of Each Labs."""
 
     name: ClassVar[str] = "eachlabs"
-    settles: ClassVar[Literal["id", "trace", "none"]] = "trace"
-    references: ClassVar[tuple[Literal["inline", "upload"], ...]] = ("upload",)
+    settles: ClassVar[Settles] = "trace"
+    references: ClassVar[tuple[Carried, ...]] = ("upload",)
     key: ClassVar[str] = "EACHLABS_API_KEY"
     origins: ClassVar[tuple[str, ...]] = (API,)
     polling: ClassVar[Polling] = Polling(3.0, 3.0)

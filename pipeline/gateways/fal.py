@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from pipeline.errors import Forgotten, Refused, TryLater
@@ -18,6 +18,7 @@ from pipeline.types import (
     Answer,
     Call,
     Cancel,
+    Carried,
     Fate,
     Flow,
     Job,
@@ -25,6 +26,7 @@ from pipeline.types import (
     LocalFile,
     Polling,
     RemoteImage,
+    Settles,
     Trace,
     Upload,
     Uploaded,
@@ -52,8 +54,8 @@ class Fal:
     """The queue of fal.ai."""
 
     name: ClassVar[str] = "fal"
-    settles: ClassVar[Literal["id", "trace", "none"]] = "none"
-    references: ClassVar[tuple[Literal["inline", "upload"], ...]] = ("upload", "inline")
+    settles: ClassVar[Settles] = "none"
+    references: ClassVar[tuple[Carried, ...]] = ("upload", "inline")
     key: ClassVar[str] = "FAL_KEY"
     origins: ClassVar[tuple[str, ...]] = (QUEUE, REST, "https://fal.run", "https://api.fal.ai")
     polling: ClassVar[Polling] = Polling(1.0, 1.5)

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pipeline.errors import LostAnswer
-from pipeline.types import Answer, Cancel, Fate, Flow, Job, Json, LocalFile, Polling, RemoteImage, Trace, Upload
+from pipeline.types import (
+    Answer,
+    Cancel,
+    Carried,
+    Fate,
+    Flow,
+    Job,
+    Json,
+    LocalFile,
+    Polling,
+    RemoteImage,
+    Settles,
+    Trace,
+    Upload,
+)
 
 
 class Local:
     """The embedded default: free, deterministic, and honest about being a proof."""
 
     name: ClassVar[str] = "local"
-    settles: ClassVar[Literal["id", "trace", "none"]] = "id"
-    references: ClassVar[tuple[Literal["inline", "upload"], ...]] = ()
+    settles: ClassVar[Settles] = "id"
+    references: ClassVar[tuple[Carried, ...]] = ()
     key: ClassVar[str] = ""
     origins: ClassVar[tuple[str, ...]] = ()
     polling: ClassVar[Polling] = Polling(0.0, 0.0)

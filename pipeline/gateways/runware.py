@@ -30,6 +30,7 @@ from pipeline.types import (
     Answer,
     Call,
     Cancel,
+    Carried,
     Fate,
     Flow,
     Job,
@@ -37,6 +38,7 @@ from pipeline.types import (
     LocalFile,
     Polling,
     RemoteImage,
+    Settles,
     Trace,
     Upload,
     Uploaded,
@@ -76,8 +78,8 @@ class Runware:
     """The task API of Runware, over HTTP."""
 
     name: ClassVar[str] = "runware"
-    settles: ClassVar[Literal["id", "trace", "none"]] = "id"
-    references: ClassVar[tuple[Literal["inline", "upload"], ...]] = ("upload", "inline")
+    settles: ClassVar[Settles] = "id"
+    references: ClassVar[tuple[Carried, ...]] = ("upload", "inline")
     key: ClassVar[str] = "RUNWARE_API_KEY"
     origins: ClassVar[tuple[str, ...]] = (API,)
     polling: ClassVar[Polling] = Polling(1.0, 1.5)
