@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import queue
+import threading
+from contextlib import contextmanager
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -85,3 +89,36 @@ def schemas():
     """Return the published schemas by name, as parsed JSON."""
     folder = Path(__file__).parents[2] / "schemas"
     return {path.name.partition(".")[0]: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
+
+
+@contextmanager
+def receiver(told):
+    """Yield the address of a server, and a queue of what is sent there, as ``told(handler, body)`` puts it."""
+    news = queue.Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def take(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            news.put(told(self, body))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_POST(self):
+            self.take()
+
+        def do_PUT(self):
+            self.take()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", news
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

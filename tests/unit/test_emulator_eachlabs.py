@@ -2,16 +2,13 @@
 
 import io
 import json
-import queue
-import threading
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
-from kit import png
+from kit import png, receiver
 from PIL import Image
 
 from pipeline.emulator import Fault, Settings, eachlabs_files, serve
@@ -65,31 +62,10 @@ def each():
         yield client
 
 
-@contextmanager
-def receiver():
-    """Yield the address of a server, and a queue of what is posted there: (headers, JSON)."""
-    news = queue.Queue()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            news.put((dict(self.headers), json.loads(body)))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", news
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def delivered(handler, body):
+    """What is remembered of a delivery."""
+    assert handler.command == "POST"
+    return dict(handler.headers), json.loads(body)
 
 
 @pytest.mark.parametrize("path", ["/v1/prediction", "/v1/prediction/"])
@@ -302,7 +278,7 @@ def test_running_at_once_is_a_switch():
 
 
 def test_the_webhook_has_the_secret_and_its_own_words():
-    with gateway() as each, receiver() as (url, news):
+    with gateway() as each, receiver(delivered) as (url, news):
         name = each.create(more={"webhook_url": url, "webhook_secret": "s3"})
         headers, told = news.get(timeout=20)
         assert headers["X-Webhook-Secret"] == "s3"
@@ -316,7 +292,7 @@ def test_the_webhook_has_the_secret_and_its_own_words():
 
 
 def test_a_cancelled_prediction_tells_nobody():
-    with gateway(latency=NEVER) as each, receiver() as (url, news):
+    with gateway(latency=NEVER) as each, receiver(delivered) as (url, news):
         quiet = each.create(more={"webhook_url": url})
         each.http.post(f"/v1/prediction/{quiet}/cancel")
         loud = each.create(more={"webhook_url": url})

@@ -2,15 +2,13 @@
 
 import base64
 import io
-import queue
 import threading
 import uuid
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
-from kit import png
+from kit import png, receiver
 from PIL import Image
 
 from pipeline.emulator import Fault, Settings, serve
@@ -72,37 +70,9 @@ def runware():
         yield client
 
 
-@contextmanager
-def receiver():
-    """Yield the address of a server, and a queue of what is sent there: (method, path, body)."""
-    news = queue.Queue()
-
-    class Handler(BaseHTTPRequestHandler):
-        def take(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            news.put((self.command, self.path, body))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def do_POST(self):
-            self.take()
-
-        def do_PUT(self):
-            self.take()
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", news
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def delivered(handler, body):
+    """What is remembered of a delivery."""
+    return handler.command, handler.path, body
 
 
 def test_an_async_task_is_acknowledged_then_polled(runware):
@@ -408,7 +378,7 @@ def test_a_link_lives_as_long_as_was_asked(runware):
 
 @pytest.mark.parametrize("envelope", ["flat", "data"])
 def test_every_result_is_told_to_the_webhook(envelope):
-    with gateway(switches={"webhook": envelope}) as runware, receiver() as (url, news):
+    with gateway(switches={"webhook": envelope}) as runware, receiver(delivered) as (url, news):
         asked = task(numberResults=2, webhookURL=f"{url}/hook?secret=s", deliveryMethod="sync")
         assert set(runware.post(asked).json()["data"][0]) == {"taskType", "taskUUID"}
         told = [httpx.Response(200, content=body).json() for _, _, body in (news.get(timeout=20), news.get(timeout=20))]
@@ -418,7 +388,7 @@ def test_every_result_is_told_to_the_webhook(envelope):
 
 
 def test_a_failure_is_told_to_the_webhook_once():
-    with gateway() as runware, receiver() as (url, news):
+    with gateway() as runware, receiver(delivered) as (url, news):
         runware.post(task(numberResults=3, webhookURL=f"{url}/a", positivePrompt="forbidden"))
         runware.post(task(webhookURL=f"{url}/b"))
         told = [news.get(timeout=20), news.get(timeout=20)]
@@ -427,7 +397,7 @@ def test_a_failure_is_told_to_the_webhook_once():
 
 
 def test_pictures_are_put_to_the_upload_endpoint():
-    with gateway() as runware, receiver() as (url, news):
+    with gateway() as runware, receiver(delivered) as (url, news):
         asked = task(uploadEndpoint=f"{url}/bucket/a.jpg?signature=x")
         runware.post(asked)
         method, path, body = news.get(timeout=20)
