@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import sqlite3
@@ -11,25 +12,25 @@ from pathlib import Path
 
 import pytest
 from fakes.campaign import HERE, REPOSITORY, environment, run, write_campaign
-from fakes.gateway import Faults, serving
+from fakes.gateway import FakeGateway, Faults, serving
 
 KILLS = 20
 
 
-def kill_at_random(manifest: Path, kills: int, seconds: tuple[float, float], seed: int) -> int:
-    """Start a run and kill it after a random time, again and again; returns how many were killed on their way."""
+def kill_at_random(manifest: Path, gateway: FakeGateway, kills: int, most: int, seed: int) -> None:
+    """Start a run and kill it after a random number of paid calls, from none to ``most``."""
     chance = random.Random(seed)
-    killed = 0
     for _ in range(kills):
         command = [sys.executable, str(HERE / "runner.py"), "run", str(manifest)]
         process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(chance.uniform(*seconds))
-        except subprocess.TimeoutExpired:
-            killed += 1
-            process.kill()
-            process.wait()
-    return killed
+        until = gateway.state.submits + chance.randint(0, most)
+        while gateway.state.submits < until and process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.002)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(chance.uniform(0, 0.1 if until else 0.5))
+        process.kill()
+        process.wait()
 
 
 def test_the_realistic_campaign_survives_twenty_kills(tmp_path: Path) -> None:
@@ -44,12 +45,12 @@ def test_the_realistic_campaign_survives_twenty_kills(tmp_path: Path) -> None:
             f"providers: [{{name: fake, base_url: '{gateway.url}', concurrency: 8}}]\n"
             "outputs: {folder: out}\n"
         )
-        killed = kill_at_random(manifest, KILLS, (0.3, 1.2), seed)
+        kill_at_random(manifest, gateway, KILLS, 12, seed)
+        assert 0 < gateway.state.submits < 200, "the kills came too early, or too late, to mean anything"
         last = run(manifest)
         assert last["done"] == last["cells"] > 500
         pictures = {line["key"] for line in _lines(tmp_path / "out/results.jsonl")}
         assert sum(gateway.state.billed.values()) == len(pictures) > 200
-        assert killed >= KILLS // 2, "the kills came too late to mean anything"
         assert run(manifest)["made"] == 0
 
 
@@ -59,7 +60,7 @@ def test_without_an_id_a_kill_may_leave_uncertain_but_never_pays_twice(tmp_path:
     with serving(Faults(polls=2)) as gateway:
         provider = {"name": "fake-none", "base_url": gateway.url, "concurrency": 4}
         manifest = write_campaign(tmp_path, count=8, provider=provider)
-        kill_at_random(manifest, 6, (0.3, 0.6), seed)
+        kill_at_random(manifest, gateway, 6, 5, seed)
         last = run(manifest, expect=0 if not _uncertain(manifest) else 3)
         lines = _lines(tmp_path / "out/test/results.jsonl")
     states = [line["state"] for line in lines]
