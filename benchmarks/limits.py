@@ -62,6 +62,7 @@ def child(manifest: str, url: str) -> int:
     """The run itself: a rehearsal's pace against an emulator that is watched from outside."""
     from dataclasses import replace
 
+    from pipeline.addresses import Reach
     from pipeline.executors import find_executor, open_executor
     from pipeline.expand import PRIVATE, expand
     from pipeline.ledger import open_ledger
@@ -75,7 +76,7 @@ def child(manifest: str, url: str) -> int:
     with open_ledger(loaded.outputs.folder / PRIVATE, loaded.campaign) as ledger:
         plan = make_plan(expansion, ledger)
         with open_executor(find_executor("threads"), 2) as executor:
-            report = carry_out(plan, ledger, executor, keys={"eachlabs": "benchmark"})
+            report = carry_out(plan, ledger, executor, keys={"eachlabs": "benchmark"}, reach=Reach(private=True))
     return 0 if report.outcome.made == PICTURES else 1
 
 

@@ -21,9 +21,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
+
+MOST_PROBLEMS = 100
+"""Problems that are told one by one; what is wrong a hundred times is often wrong for one reason."""
+_MOST_SIGNS = 600
+"""Signs of a fact, a hint or a key path, at most."""
 
 
 class PipelineError(Exception):
@@ -58,22 +63,44 @@ class Problem:
     def __str__(self) -> str:
         """``manifest.yaml:12:9: products.mugs[0].id: fact; hint``."""
         place = f"{self.mark}: " if self.mark else ""
-        path = f"{self.path}: " if self.path else ""
+        path = f"{_short(self.path)}: " if self.path else ""
         kind = "warning: " if self.warning else ""
-        return f"{place}{kind}{path}{self.fact}" + (f"; {self.hint}" if self.hint else "")
+        return printable(f"{place}{kind}{path}{_short(self.fact)}" + (f"; {_short(self.hint)}" if self.hint else ""))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_SIGNS else text[: _MOST_SIGNS - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """A text as one line that does nothing to a terminal: control signs, line breaks and signs that turn the
+    direction of writing come out as escapes.
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 class ManifestError(PipelineError):
-    """All the problems of a manifest, in reading order."""
+    """The problems of a manifest in reading order, a hundred at most; ``count`` is of all of them.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = sorted(
+    ``more``: how many more there are than are given; None: nobody knows, as reading stopped there.
+    """
+
+    def __init__(self, problems: Iterable[Problem], more: int | None = 0) -> None:
+        found = sorted(
             dict.fromkeys(problems),
             key=lambda p: (
                 p.mark is None,
                 (p.mark.file, p.mark.line, p.mark.column) if p.mark else ("", 0, 0),
             ),
         )
+        self.problems = found[:MOST_PROBLEMS]
+        self.count = len(found) + (more or 0)
+        rest = self.count - len(self.problems)
+        if rest or more is None:
+            fact = "… and more" if more is None else f"… and {rest:,} more"
+            self.problems.append(Problem(None, "", fact, "mend these first"))
         super().__init__("\n".join(map(str, self.problems)))
 
 

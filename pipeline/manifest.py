@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline.addresses import refusal
 from pipeline.errors import ManifestError, Problem
 from pipeline.gateways import DIALECTS
 from pipeline.models import load_model
@@ -257,13 +258,12 @@ class _Reader:
     def image(self, path: KeyPath, written: str) -> str:
         """The absolute path of an image, or its https URL."""
         if "://" in written:
-            if (
-                not written.startswith("https://")
-                or not _is_address(written)
-                or any(sign in written for sign in ' "<>\\')
-                or not written.isprintable()
-            ):
-                self.complain(path, f"{written!r} can't be fetched by a gateway", "use an https URL or a file's path")
+            why = refusal(written) if written.startswith("https://") else ""
+            if any(sign in written for sign in ' "<>\\') or not written.isprintable():
+                why = ""
+            if why is not None:
+                fact = f"{written!r} can't be fetched by a gateway" + (f": {why}" if why else "")
+                self.complain(path, fact, "use an https URL or a file's path")
             return written
         mark = mark_of(self.tree, path)
         where = resolve(mark.file if mark else self.file, written)

@@ -11,19 +11,19 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import ssl
 import threading
 import time
 import warnings
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import anyio
 import httpx
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from pipeline.addresses import PUBLIC, Reach
 from pipeline.errors import DownloadError, MediaError
+from pipeline.network import Forbidden, client
 from pipeline.proof import Proof, render
 from pipeline.types import EXTENSION, RemoteImage
 
@@ -37,6 +37,8 @@ RATIO_TOLERANCE = 0.05
 THUMB_BOX = (600, 400)
 """Pixels of a thumbnail, at most: sharp at the size of a tile, some 20 kB."""
 DOWNLOAD_SECONDS = 120.0
+REDIRECTS = 3
+"""Addresses to which a picture's link may lead on."""
 
 _FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp"}
 
@@ -56,7 +58,8 @@ class PictureJob:
 
     ``stem`` is the path of the kept original without its extension, ``ratio`` width ÷ height as asked (None: any),
     ``pixels`` about how many were asked for (0: any),
-    ``sha256`` the known hash of the original when it was made before, ``copies`` files that may hold the same bytes.
+    ``sha256`` the known hash of the original when it was made before, ``copies`` files that may hold the same bytes,
+    ``reach`` where it may be fetched from.
     """
 
     stem: str
@@ -68,6 +71,7 @@ class PictureJob:
     pixels: int = 0
     sha256: str | None = None
     copies: tuple[str, ...] = ()
+    reach: Reach = PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ def _finished(job: PictureJob) -> FinishedPicture:
         data, kept = encode(image, "png", 0), None
         image.format = "PNG"
     else:
-        (data, image), kept = _fetched(job.image, job.pixels), None
+        (data, image), kept = _fetched(job.image, job.pixels, job.reach), None
     kind = _FORMATS[str(image.format)]
     check_shape(image.size, job.ratio)
     original = kept or write(f"{job.stem}.{EXTENSION[kind]}", data)
@@ -130,11 +134,11 @@ def _finished(job: PictureJob) -> FinishedPicture:
     return FinishedPicture(original, kind, image.width, image.height, tuple(renditions))
 
 
-def _fetched(remote: RemoteImage, pixels: int) -> tuple[bytes, Image.Image]:
+def _fetched(remote: RemoteImage, pixels: int, reach: Reach) -> tuple[bytes, Image.Image]:
     """A generated image's bytes, whole; what comes damaged over the network may come whole the next time."""
     if remote.data is not None:
         return remote.data, decode(remote.data, pixels)
-    data = download(str(remote.url))
+    data = download(str(remote.url), reach)
     try:
         return data, decode(data, pixels)
     except MediaError as error:
@@ -269,13 +273,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-@cache
-def _ssl_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
-def download(url: str) -> bytes:
-    """Fetch a picture whole: status 200, the announced length, under the size cap, before the deadline.
+def download(url: str, reach: Reach = PUBLIC) -> bytes:
+    """Fetch a picture whole: from within reach, status 200, the announced length, under the size cap, before the
+    deadline.
 
     Raises:
         DownloadError: otherwise; ``gone`` for 403, 404 and 410, when the link has probably expired.
@@ -285,35 +285,46 @@ def download(url: str) -> bytes:
     try:
         # Asynchronously, so that the deadline holds for all of it: a timeout of httpx is one of each read, and a
         # server that sends a byte now and then never meets it.
-        return anyio.run(_fetch, url)
+        return anyio.run(_fetch, url, reach)
     except TimeoutError:
         raise DownloadError(f"the picture took longer than {DOWNLOAD_SECONDS:g} s to come") from None
+    except Forbidden as error:
+        raise DownloadError(f"the picture's address is refused: {error}") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise DownloadError(f"the picture could not be fetched: {type(error).__name__}") from None
 
 
-async def _fetch(url: str) -> bytes:
+async def _fetch(url: str, reach: Reach) -> bytes:
     # No keys, no cookies, few redirects; no compression: a few kB of gzip can be gigabytes.
-    headers = {"Accept": "image/*", "Accept-Encoding": "identity"}
     with anyio.fail_after(DOWNLOAD_SECONDS):
-        async with (
-            httpx.AsyncClient(
-                follow_redirects=True, max_redirects=3, timeout=30.0, headers=headers, verify=_ssl_context()
-            ) as client,
-            client.stream("GET", url) as response,
-        ):
-            if response.status_code != httpx.codes.OK:
-                gone = response.status_code in (403, 404, 410)
-                raise DownloadError(f"fetching the picture answered {response.status_code}", gone=gone)
-            if response.headers.get("content-encoding", "identity") != "identity":
-                raise DownloadError("the picture came compressed, which was not asked for")
-            chunks, size = [], 0
-            async for chunk in response.aiter_raw():
-                size += len(chunk)
-                if size > MAX_BYTES:
-                    raise DownloadError(f"the picture is larger than {MAX_BYTES // 2**20} MiB")
-                chunks.append(chunk)
-            announced = response.headers.get("content-length", "")
-            if announced.isdecimal() and int(announced) != size:
-                raise DownloadError(f"the picture came short: {size} of {announced} bytes")
-            return b"".join(chunks)
+        async with client(reach, {"Accept": "image/*"}) as http:
+            request = http.build_request("GET", url)
+            for _ in range(1 + REDIRECTS):
+                # Followed here, as httpx reads and decodes the body of a redirect whole, however large it is.
+                response = await http.send(request, stream=True)
+                try:
+                    if response.next_request is None:
+                        return await _body(response)
+                    request = response.next_request
+                finally:
+                    await response.aclose()
+    raise DownloadError("the picture's link leads on and on")
+
+
+async def _body(response: httpx.Response) -> bytes:
+    """The picture that a response brings."""
+    if response.status_code != httpx.codes.OK:
+        gone = response.status_code in (403, 404, 410)
+        raise DownloadError(f"fetching the picture answered {response.status_code}", gone=gone)
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise DownloadError("the picture came compressed, which was not asked for")
+    chunks, size = [], 0
+    async for chunk in response.aiter_raw():
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise DownloadError(f"the picture is larger than {MAX_BYTES // 2**20} MiB")
+        chunks.append(chunk)
+    announced = response.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) != size:
+        raise DownloadError(f"the picture came short: {size} of {announced} bytes")
+    return b"".join(chunks)

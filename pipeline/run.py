@@ -14,6 +14,7 @@ from typing import Literal
 
 import anyio
 
+from pipeline.addresses import PUBLIC, Reach
 from pipeline.engine import Engine, Event, Order, Outcome
 from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
@@ -45,11 +46,12 @@ def carry_out(
     budget: int | None = None,
     keys: dict[str, str] | None = None,
     hints: Hints | None = None,
+    reach: Reach = PUBLIC,
     events: Callable[[Event], None] = lambda _: None,
     interrupted: Callable[[bool], None] = lambda _: None,
 ) -> Report:
     """Do what a plan says. ``budget``: one more cap for this run, in micro-dollars; ``keys``: of the providers, by
-    name; ``hints``: what webhooks tell.
+    name; ``hints``: what webhooks tell; ``reach``: what may be called.
 
     ``interrupted`` is told of each signal to leave: the first (True), and the second, after which there is no more.
 
@@ -76,8 +78,9 @@ def carry_out(
                 keys=keys,
                 events=events,
                 hints=hints,
+                reach=reach,
             )
-            report.outcome = anyio.run(_run, engine, list(orders(plan, ledger)), interrupted)
+            report.outcome = anyio.run(_run, engine, list(orders(plan, ledger, reach)), interrupted)
         except BaseExceptionGroup as group:
             raise first_error(group) from None
     return report
@@ -124,27 +127,32 @@ async def _run(make: Callable[[], Engine], wanted: list[Order], interrupted: Cal
     return outcome
 
 
-def cancel(plan: Plan, ledger: Ledger, executor: Executor, keys: dict[str, str]) -> list[tuple[str, str]]:
+def cancel(
+    plan: Plan, ledger: Ledger, executor: Executor, keys: dict[str, str], reach: Reach = PUBLIC
+) -> list[tuple[str, str]]:
     """Ask the gateways to stop what they have accepted: (label, what was said) of each request."""
     accepted = [order for order in orders(plan, ledger) if order.state == "accepted"]
 
     async def ask() -> list[tuple[Order, str]]:
-        return await Engine(plan.manifest.providers, Journal(ledger), executor, keys=keys).cancel(accepted)
+        engine = Engine(plan.manifest.providers, Journal(ledger), executor, keys=keys, reach=reach)
+        return await engine.cancel(accepted)
 
     return [(order.label, said) for order, said in anyio.run(ask)]
 
 
-def orders(plan: Plan, ledger: Ledger) -> Iterable[Order]:
+def orders(plan: Plan, ledger: Ledger, reach: Reach = PUBLIC) -> Iterable[Order]:
     """The plan's requests as orders; those that only continue come first, as they are paid already."""
     cells: dict[str, list[Cell]] = {}
     for step in plan.steps:
         if step.selected:
             cells.setdefault(step.cell.picture.key, []).append(step.cell)
     for request in sorted(plan.requests, key=lambda request: request.resume is None):
-        yield _order(plan.manifest, request, cells, ledger)
+        yield _order(plan.manifest, request, cells, ledger, reach)
 
 
-def _order(manifest: Manifest, request: PlannedRequest, cells: dict[str, list[Cell]], ledger: Ledger) -> Order:
+def _order(
+    manifest: Manifest, request: PlannedRequest, cells: dict[str, list[Cell]], ledger: Ledger, reach: Reach
+) -> Order:
     row = request.resume
     pictures = request.pictures if row is None else tuple(Picture(key, request.spec, v) for key, v in row.pictures)
     groups = [cells.get(picture.key, []) for picture in pictures]
@@ -159,7 +167,7 @@ def _order(manifest: Manifest, request: PlannedRequest, cells: dict[str, list[Ce
         label=request.label,
         providers=tuple(provider.name for provider in request.providers),
         pool=tuple(provider.name for provider in request.pool),
-        jobs=tuple(_job(manifest, p, request.take, group) for p, group in zip(pictures, groups, strict=True)),
+        jobs=tuple(_job(manifest, p, request.take, group, reach) for p, group in zip(pictures, groups, strict=True)),
         cells=tuple(tuple((c.label, c.file, encoding_of(manifest, c.format)) for c in group) for group in groups),
         state=state,
         reserved=row.reserved if row else 0,
@@ -170,7 +178,7 @@ def _order(manifest: Manifest, request: PlannedRequest, cells: dict[str, list[Ce
     )
 
 
-def _job(manifest: Manifest, picture: Picture, take: int, cells: list[Cell]) -> PictureJob:
+def _job(manifest: Manifest, picture: Picture, take: int, cells: list[Cell], reach: Reach) -> PictureJob:
     """What the data plane does with one image of a request."""
     private = f"{manifest.outputs.folder}/{PRIVATE}"
     label = cells[0].label.rpartition(".")[0] if cells else picture.key
@@ -183,6 +191,7 @@ def _job(manifest: Manifest, picture: Picture, take: int, cells: list[Cell]) -> 
         renditions=_renditions(manifest, cells),
         thumb=f"{private}/{thumb_name(picture.key, take)}",
         pixels=_pixels(manifest, picture.spec),
+        reach=reach,
     )
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
 
-from pipeline.errors import Problem
+from pipeline.errors import MOST_PROBLEMS, Problem
+from pipeline.fits import Check, compiled, ends_at_the_end
 from pipeline.strict_yaml import Value, key_path, mark_of
 
 _WORDS = re.compile(r"\^\(([A-Za-z0-9|]+)\)\$")
 """A pattern that is a list of words."""
+_LONG_WORD = 100
+_MANY_NAMES = 1000
 
 
 def schema_text(name: str) -> str:
@@ -31,12 +37,95 @@ def schema_text(name: str) -> str:
 
 
 @cache
-def validator(name: str, definition: str = "") -> Draft202012Validator:
-    """A validator of a whole schema, or of one of its ``$defs``; built once, as building costs milliseconds."""
+def _schema(name: str) -> dict[str, Any]:
     schema: dict[str, Any] = json.loads(schema_text(name))
+    return schema
+
+
+@cache
+def validator(name: str, definition: str = "") -> Any:  # noqa: ANN401  # a Draft202012Validator, made faster
+    """A validator of a whole schema, or of one of its ``$defs``; built once, as building costs milliseconds."""
+    schema = _schema(name)
     if definition:
         schema = {"$ref": f"#/$defs/{definition}", "$defs": schema["$defs"]}
-    return Draft202012Validator(schema)
+    return _class(name)(schema)
+
+
+@cache
+def fits(name: str, definition: str) -> Check:
+    """A quick check against one of a schema's ``$defs``: False may also mean that only the validator knows."""
+    definitions = _schema(name)["$defs"]
+    return compiled(definitions[definition], definitions)
+
+
+@cache
+def _class(name: str) -> Any:  # noqa: ANN401  # jsonschema's classes are made at run time
+    """The validator class of a schema: the standard's, but what fits by a quick check is not walked through.
+
+    Walking costs 20 µs a value: seconds for a big catalogue, minutes for a hostile one.
+    """
+    whole = Draft202012Validator.VALIDATORS
+    definitions = _schema(name).get("$defs", {})
+    checks: dict[int, Check] = {}
+
+    def check(schema: Any) -> Check:  # noqa: ANN401  # any JSON
+        if id(schema) not in checks:  # schemas are kept, so that no two have one id
+            checks[id(schema)] = compiled(schema, definitions)
+        return checks[id(schema)]
+
+    def ref(validator: Any, target: str, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+        if not check(schema if set(schema) == {"$ref"} else refs(target))(value):
+            yield from whole["$ref"](validator, target, value, schema)
+
+    @cache
+    def refs(target: str) -> dict[str, str]:
+        return {"$ref": target}
+
+    def items(validator: Any, inner: Any, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+        if isinstance(value, list) and "prefixItems" not in schema:
+            good = check(inner)
+            for index, item in enumerate(value):
+                if not good(item):
+                    yield from validator.descend(item, inner, path=index)
+        else:
+            yield from whole["items"](validator, inner, value, schema)
+
+    def others(validator: Any, inner: Any, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+        if isinstance(inner, dict) and isinstance(value, dict) and "patternProperties" not in schema:
+            own, good = schema.get("properties", {}), check(inner)
+            for key, item in value.items():
+                if key not in own and not good(item):
+                    yield from validator.descend(item, inner, path=key)
+        else:
+            yield from whole["additionalProperties"](validator, inner, value, schema)
+
+    def names(validator: Any, inner: Any, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+        if isinstance(value, dict):
+            good = check(inner)
+            for key in value:
+                if not good(key):
+                    yield from validator.descend(key, inner)
+
+    def pattern(validator: Any, limit: str, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+        yield from whole["pattern"](validator, ends_at_the_end(limit), value, schema)
+
+    def unique(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+        texts = [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+        if isinstance(value, list) and len(texts) == len(value):  # in linear time
+            if wanted and len(set(texts)) < len(texts):
+                yield ValidationError("has items that are not unique")
+        elif isinstance(value, list) and len(value) <= MOST_PROBLEMS:
+            yield from whole["uniqueItems"](validator, wanted, value, schema)
+
+    keywords: Mapping[str, Any] = {
+        "$ref": ref,
+        "items": items,
+        "additionalProperties": others,
+        "propertyNames": names,
+        "pattern": pattern,
+        "uniqueItems": unique,
+    }
+    return extend(Draft202012Validator, keywords)
 
 
 @cache
@@ -47,7 +136,11 @@ def definitions(name: str) -> frozenset[str]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``did you mean 'prompts'?``, or what there is to choose from."""
-    names = sorted(set(known))
+    names = known if isinstance(known, set | frozenset | dict) else set(known)
+    if len(names) > _MANY_NAMES:  # likeness is dear: only with those that begin alike
+        alike = (name for name in names if name[:1] == word[:1] and abs(len(name) - len(word)) < 3)
+        names = set(itertools.islice(alike, _MANY_NAMES // 5)) or set(itertools.islice(names, 13))
+    word, names = word[:_LONG_WORD], sorted(names)
     close = [name for name in names if name.casefold() == word.casefold()]
     close = close or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     close = close or [name for name in names if word and name.startswith(word)]
@@ -61,16 +154,19 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def problems(
     value: Value, name: str, *, definition: str = "", at: tuple[str | int, ...] = (), root: Value = None
 ) -> Iterator[Problem]:
-    """Every way in which ``value`` differs from the schema, located in ``root`` (default: the value) below ``at``."""
+    """Every way in which ``value`` differs from the schema, located in ``root`` (default: the value) below ``at``.
+
+    After a hundred mistakes nobody looks for more.
+    """
     whole = value if root is None else root
-    errors = list(validator(name, definition).iter_errors(value))
+    errors = list(itertools.islice(validator(name, definition).iter_errors(value), MOST_PROBLEMS + 1))
     # A misspelt key is one mistake, not also the lack of the right one.
     misspelt = {
         (key_path(tuple(error.absolute_path)), close)
         for error in errors
         if error.validator == "additionalProperties"
-        for key in error.instance
-        for close in difflib.get_close_matches(key, error.schema.get("properties", {}), n=1)
+        for key in itertools.islice((key for key in error.instance if key not in error.schema["properties"]), MOST_PROBLEMS)
+        for close in difflib.get_close_matches(key[:_LONG_WORD], error.schema["properties"], n=1)
     }
     for error in errors:
         lacks = (key_path(tuple(error.absolute_path)), error.message.partition("'")[2].partition("'")[0])
@@ -123,7 +219,7 @@ def _explain(  # noqa: C901  # one short case per keyword of the schema
             rule = rule[0].lower() + rule[1:]
             yield Problem(mark, here, f"{_short(value)} is not allowed here", f"{rule} (for example {example})")
         case "uniqueItems":
-            twice = sorted({str(item) for item in value if value.count(item) > 1})
+            twice = sorted(item for item, number in Counter(map(str, value)).items() if number > 1)
             yield Problem(mark, here, f"{', '.join(twice)} stands twice", "remove one")
         case "minItems" | "minProperties" | "minLength":
             fact = f"has only {len(value)} of {limit}" if value else "is empty"

@@ -8,19 +8,41 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
+import os
 import re
+import stat
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.errors import ManifestError, Mark, Problem
+from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, Problem
 from pipeline.schema import did_you_mean
-from pipeline.strict_yaml import MAX_BYTES, Map, Scalar, Seq, Value, key_path, mark_of, parse, plain
+from pipeline.strict_yaml import (
+    MAX_BYTES,
+    MAX_KEY,
+    MAX_NODES,
+    Map,
+    Room,
+    Scalar,
+    Seq,
+    Value,
+    key_path,
+    mark_of,
+    parse,
+    plain,
+    too_many,
+)
 from pipeline.types import KeyPath
 
 _SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _SEPARATORS = re.compile(r"[\s;,]+")
+_ALIKE = 2000  # names in a folder that a missing one is compared with
+MAX_FILES = 50
+"""Files that a manifest may extend, directly or not."""
+MAX_COLUMNS = 500
+_LONGEST = 2000  # signs of a path
 
 
 def read_text(path: Path, file: str) -> str:
@@ -34,15 +56,30 @@ def read_text(path: Path, file: str) -> str:
             raise _cannot(file, "is a folder, not a file")
         if not exists(path):
             raise _cannot(file, "there is no such file", similar_file(path))
-        if path.stat().st_size > MAX_BYTES:
+        data = read_bytes(path, MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
             raise _cannot(file, f"is larger than {MAX_BYTES // 2**20} MiB", "split it, or move products into CSV files")
-        return path.read_bytes().decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         hint = 'save it as UTF-8 (in Excel: "CSV UTF-8")'
         raise ManifestError([Problem(Mark(file, line, 1), "", "is not UTF-8 text", hint)]) from None
     except (OSError, ValueError) as error:
         raise _cannot(file, f"can't be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """The first ``most`` bytes of a file. Only of a real one: a pipe or a device has no end, and may never answer;
+    and not by the size that it says it has, which for the files of a kernel is a lie.
+
+    Raises:
+        OSError: when it can't be read, or is no regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(0, "it is no file", str(path))
+        return opened.read(most)
 
 
 def _cannot(file: str, fact: str, hint: str = "") -> ManifestError:
@@ -65,7 +102,8 @@ def similar_file(path: Path) -> str:
             return "write folders with /"
         if not parent.is_dir():
             return f"there is no folder {parent.name!r}"
-        names = [entry.name for entry in parent.iterdir()]
+        with os.scandir(parent) as entries:
+            names = [entry.name for entry in itertools.islice(entries, _ALIKE)]
         if any(unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", path.name) for name in names):
             return "there is one with the same letters in another Unicode form: rename it"
         return did_you_mean(path.name, names)
@@ -78,25 +116,29 @@ def resolve(file: str, written: str) -> Path:
     return Path(Path(file).parent, written).absolute()
 
 
-def read_tree(file: str) -> Map:
+def read_tree(file: str, room: Room | None = None) -> Map:
     """A manifest with everything it ``extends`` merged in: maps merge, lists and plain values are replaced.
 
     Raises:
         ManifestError: for what can't be read or parsed.
     """
-    return _read_tree(file, (), {})
+    return _read_tree(file, (), {}, room or Room(MAX_NODES))
 
 
-def _read_tree(file: str, chain: tuple[Path, ...], known: dict[Path, Map]) -> Map:
+def _read_tree(file: str, chain: tuple[Path, ...], known: dict[Path, Map], room: Room) -> Map:
     """``chain``: the files that led here; ``known``: what was read already, as many may extend one file."""
     here = Path(file).resolve()
     if here in known:
         return known[here]
-    tree = parse(read_text(Path(file), file), file)
+    if len(known) + len(chain) > MAX_FILES:
+        raise _cannot(file, f"extends more than {MAX_FILES} files", "merge some of them")
+    tree = parse(read_text(Path(file), file), file, room)
     if not isinstance(tree, Map):
         raise _cannot(file, "is no manifest: a mapping is expected", "start with `version: 1`")
     parents = tree.get("extends")
     names = [parents] if isinstance(parents, str) else parents if isinstance(parents, Seq) else []
+    if len(names) > MAX_FILES:
+        raise _cannot(file, f"extends more than {MAX_FILES} files", "merge some of them")
     chain = (*chain, here)
     merged: Map | None = None
     for index, name in enumerate(names):
@@ -104,38 +146,43 @@ def _read_tree(file: str, chain: tuple[Path, ...], known: dict[Path, Map]) -> Ma
         mark = mark_of(tree, path)
         if not isinstance(name, str):
             continue  # the schema says so
-        parent = resolve(file, name).resolve() if "\0" not in name else Path(name)
+        try:
+            parent = resolve(file, name[:_LONGEST]).resolve()
+        except (OSError, ValueError, RuntimeError):  # a loop of links, a sign that no name can have
+            raise ManifestError([Problem(mark, key_path(path), f"there is no file {name!r}")]) from None
         shown = str(Path(Path(file).parent, name))
         if parent in chain:
             raise ManifestError([Problem(mark, key_path(path), f"{name!r} extends itself")])
         if not exists(parent):
             raise ManifestError([Problem(mark, key_path(path), f"there is no file {name!r}", similar_file(parent))])
-        base = _read_tree(shown, chain, known)
-        merged = base if merged is None else merge(merged, base)
-    known[here] = tree if merged is None else merge(merged, tree)
+        base = _read_tree(shown, chain, known, room)
+        merged = base if merged is None else merge(merged, base, room)
+    known[here] = tree if merged is None else merge(merged, tree, room)
     return known[here]
 
 
-def merge(base: Map, over: Map) -> Map:
-    """``over`` laid on ``base``; every value keeps the place it was written at."""
+def merge(base: Map, over: Map, room: Room | None = None) -> Map:
+    """``over`` laid on ``base``; every value keeps the place it was written at. The copy takes up room, too."""
+    if room is not None and not room.take(len(base) + len(over)):
+        raise ManifestError([too_many(over.mark)])
     result = Map(over.mark)
     for key in [*base, *(key for key in over if key not in base)]:
         if key not in over:
             result.put(key, base[key], *base.marks[key])
             continue
         below, above = base.get(key), over[key]
-        value = merge(below, above) if isinstance(below, Map) and isinstance(above, Map) else above
+        value = merge(below, above, room) if isinstance(below, Map) and isinstance(above, Map) else above
         result.put(key, value, *over.marks[key])
     return result
 
 
-def read_products(file: str, path: Path) -> Seq:
+def read_products(file: str, path: Path, room: Room | None = None) -> Seq:
     """The list of products in a .csv, .yaml, .yml or .json file, as the manifest would hold them inline.
 
     Raises:
         ManifestError: for an unknown kind of file, or one that can't be read.
     """
-    readers: dict[str, Callable[[str, str], Value]] = {
+    readers: dict[str, Callable[[str, str, Room], Value]] = {
         ".csv": _read_csv,
         ".yaml": parse,
         ".yml": parse,
@@ -148,15 +195,17 @@ def read_products(file: str, path: Path) -> Seq:
             f"products can't be read from {path.suffix or 'this kind of file'!r}",
             "use .csv, .yaml or .json",
         )
-    value = reader(read_text(path, file), file)
+    value = reader(read_text(path, file), file, room or Room(MAX_NODES))
     if not isinstance(value, Seq):
         raise _cannot(file, "a list of products is expected", "start each product with `- id: …`")
     return value
 
 
-def _read_json(text: str, file: str) -> Value:
+def _read_json(text: str, file: str, room: Room) -> Value:
     """JSON, with places where YAML reads it the same (it does, but for a few odd characters and line breaks)."""
     start = Mark(file, 1, 1)
+    if sum(map(text.count, ",[{")) > 2 * room.left:  # about as many values, and some commas in texts
+        raise ManifestError([too_many(start)])
 
     def refuse(word: str) -> Value:
         raise ValueError(f"{word} is no number")
@@ -185,7 +234,7 @@ def _read_json(text: str, file: str) -> Value:
         return f"{pair[1]}\\U{0x10000 + ((high - 0xD800) << 10) + low - 0xDC00:08x}"
 
     try:
-        tree = parse(_SURROGATES.sub(joined, text.replace("\t", " ")), file)
+        tree = parse(_SURROGATES.sub(joined, text.replace("\t", " ")), file, room)
     except ManifestError:
         if twice:
             raise
@@ -208,19 +257,24 @@ def _placed(value: object, mark: Mark) -> Value:
     return value  # type: ignore[return-value]  # a scalar
 
 
-def _read_csv(text: str, file: str) -> Seq:
+def _read_csv(text: str, file: str, room: Room) -> Seq:
     """Columns ``id``, ``name``, ``tags`` (separated by spaces or ``;``), ``images.NAME``, ``vars.NAME``."""
+    if not room.take(max(map(text.count, ",;\t")) + text.count("\n") + text.count("\r")):  # fields, about
+        raise ManifestError([too_many(Mark(file, 1, 1))])
     lines = list(io.StringIO(text, newline=""))
     skip = 1 if lines and lines[0].lower().startswith("sep=") else 0  # a line that Excel writes for itself
     header_line = lines[skip] if len(lines) > skip else ""
     delimiter = max(",;\t", key=header_line.count)
     rows = csv.reader(lines[skip:], delimiter=delimiter, strict=True)
     problems: list[Problem] = []
+    more = 0
     products = Seq(Mark(file, 1, 1))
     try:
         header = [name.strip() for name in next(rows, [])]
         while header and not header[-1]:  # columns that Excel adds
             header.pop()
+        if len(header) > MAX_COLUMNS:
+            raise _cannot(file, f"has {len(header):,} columns", f"the most is {MAX_COLUMNS}")
         problems += _bad_columns(header, Mark(file, 1 + skip, 1), header_line)
         first = rows.line_num + 1
         for row in rows:
@@ -229,7 +283,10 @@ def _read_csv(text: str, file: str) -> Seq:
                 continue
             if any(field.strip() for field in row[len(header) :]):
                 fact = f"{len(row)} fields, but the header names {len(header)}"
-                problems.append(Problem(mark, "", fact, f"put a text with {delimiter!r} in quotes"))
+                more += 1
+                if len(problems) < MOST_PROBLEMS:
+                    problems.append(Problem(mark, "", fact, f"put a text with {delimiter!r} in quotes"))
+                    more -= 1
             places = _columns(lines[mark.line - 1], delimiter, mark)
             products.put(_csv_product(header, row, mark, places), mark)
     except csv.Error as error:
@@ -237,7 +294,7 @@ def _read_csv(text: str, file: str) -> Seq:
             Problem(Mark(file, (rows.line_num or 1) + skip, 1), "", f"not valid CSV: {error}", "check the quotes")
         )
     if problems:
-        raise ManifestError(problems)
+        raise ManifestError(problems, more)
     return products
 
 

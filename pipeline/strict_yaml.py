@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import yaml
 
-from pipeline.errors import ManifestError, Mark, Problem
+from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, Problem
 
 Scalar: TypeAlias = str | int | float | bool | None
 Value: TypeAlias = "Scalar | Map | Seq"
@@ -24,8 +25,11 @@ Value: TypeAlias = "Scalar | Map | Seq"
 MAX_BYTES = 32 * 1024 * 1024
 """Larger files are refused unread."""
 MAX_DEPTH = 50
-MAX_NODES = 1_000_000
-"""Expanded nodes in one file: what a reader that follows every alias would walk."""
+MAX_NODES = 400_000
+"""Expanded nodes that one manifest may have, with all the files it is made of: what a reader that follows every
+alias would walk. Some 20,000 products with pictures, variables and tags; reading them takes a second.
+"""
+MAX_KEY = 1000
 MAX_DIGITS = 300
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -109,13 +113,25 @@ def plain(text: str) -> Scalar:
     return text
 
 
-def parse(text: str, file: str) -> Value:
-    """Read one YAML document.
+@dataclass(slots=True)
+class Room:
+    """How many values may still be read: shared by all the files of a manifest."""
+
+    left: int
+
+    def take(self, count: int) -> bool:
+        """Take up room for so many values; whether there was any."""
+        self.left -= count
+        return self.left >= 0
+
+
+def parse(text: str, file: str, room: Room | None = None) -> Value:
+    """Read one YAML document; ``room``: what is left of the manifest that it is a part of.
 
     Raises:
         ManifestError: for every duplicate key, tag, bomb or syntax error found.
     """
-    composer = _Composer(file)
+    composer = _Composer(file, room or Room(MAX_NODES))
     try:
         value = composer.document(yaml.parse(text, Loader=_LOADER))
     except yaml.YAMLError as error:
@@ -126,8 +142,14 @@ def parse(text: str, file: str) -> Value:
     except UnicodeError:
         raise ManifestError([Problem(Mark(file, 1, 1), "", "holds characters that are no text")]) from None
     if composer.problems:
-        raise ManifestError(composer.problems)
+        raise ManifestError(composer.problems, composer.more)
     return value
+
+
+def too_many(mark: Mark, path: str = "") -> Problem:
+    """The problem of a manifest that there is no more room for."""
+    fact = f"the manifest expands to more than {MAX_NODES:,} values"
+    return Problem(mark, path, fact, "remove aliases that multiply each other, or split the campaign")
 
 
 def _syntax_problem(error: yaml.YAMLError, file: str, text: str) -> Problem:
@@ -152,9 +174,11 @@ def _syntax_problem(error: yaml.YAMLError, file: str, text: str) -> Problem:
 class _Composer:
     """Builds values from parse events, counting what every alias would expand to."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, room: Room) -> None:
         self.file = file
+        self.room = room
         self.problems: list[Problem] = []
+        self.more = 0  # problems that are only counted
         self.anchors: dict[str, tuple[Value, int, int]] = {}  # value, expanded nodes, levels below it
         self.open: set[str] = set()  # anchors whose node isn't finished: an alias to one is a loop
         self.path: list[str | int] = []
@@ -177,11 +201,13 @@ class _Composer:
         return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
 
     def complain(self, mark: Mark, fact: str, hint: str = "") -> None:
-        self.problems.append(Problem(mark, key_path(tuple(self.path)), fact, hint))
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(Problem(mark, key_path(tuple(self.path)), fact, hint))
+        else:
+            self.more += 1
 
     def stop(self, mark: Mark, fact: str, hint: str = "") -> ManifestError:
-        self.complain(mark, fact, hint)
-        return ManifestError(self.problems)
+        return ManifestError([Problem(mark, key_path(tuple(self.path)), fact, hint), *self.problems], self.more)
 
     def node(self, event: Any, events: Iterator[Any]) -> tuple[Value, Mark]:  # noqa: ANN401  # untyped events
         mark = self.mark(event)
@@ -212,12 +238,9 @@ class _Composer:
 
     def count(self, more: int, mark: Mark) -> None:
         self.nodes += more
-        if self.nodes > MAX_NODES:
-            raise self.stop(
-                mark,
-                f"the file expands to more than {MAX_NODES:,} values",
-                "remove the aliases that multiply each other, or move big lists into a CSV file",
-            )
+        if not self.room.take(more):
+            problem = too_many(mark)
+            raise self.stop(mark, problem.fact, problem.hint)
 
     def alias(self, anchor: str, mark: Mark) -> Value:
         if anchor in self.open:
@@ -264,6 +287,8 @@ class _Composer:
             self.count(1, key_mark)
             self.check_tag(event, key_mark)
             key: str = event.value
+            if len(key) > MAX_KEY:
+                raise self.stop(key_mark, f"a key has {len(key):,} characters", f"the most is {MAX_KEY:,}")
             self.path.append(key)
             value, value_mark = self.node(next(events), events)
             if key == "<<" and event.implicit[0]:

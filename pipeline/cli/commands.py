@@ -14,7 +14,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli.rehearsal import Places, called_at, environment_places, forget_open
+from pipeline.addresses import Reach
+from pipeline.cli.rehearsal import Places, called_at, check_reach, environment_places, forget_open
 from pipeline.cli.saved import check_inputs, read_plan, save_plan
 from pipeline.cli.show import Console, count, plan_json, plan_lines, problem_json, table
 from pipeline.errors import ManifestError, PipelineError, UsageError
@@ -106,6 +107,8 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
     expansion = _expansion(arguments, places)
     if saved is not None:
         check_inputs(saved, expansion)
+    reach = places.reach(private=arguments.allow_private)
+    check_reach(expansion.manifest, reach)
     _warn(expansion, console)
     folder = expansion.manifest.outputs.folder
     find_executor(arguments.executor)
@@ -118,7 +121,7 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         if places.emulated:
             forget_open(ledger)
         before = _planned(expansion, ledger, arguments, saved)
-        code, document = _carry_out(before, ledger, arguments, console, places)
+        code, document = _carry_out(before, ledger, arguments, console, places, reach)
         if arguments.prune:
             _prune(before, ledger, console)
         after = make_plan(expansion, ledger, selection=replace(_selection(arguments), limit=None))
@@ -159,7 +162,7 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
 
 
 def _carry_out(
-    plan: Plan, ledger: Ledger, arguments: argparse.Namespace, console: Console, places: Places
+    plan: Plan, ledger: Ledger, arguments: argparse.Namespace, console: Console, places: Places, reach: Reach
 ) -> tuple[int, dict[str, Any]]:
     """Do the plan's work; the exit code so far, and the facts of it."""
     document: dict[str, Any] = {"made": 0, "rebuilt": 0, "failed": 0, "uncertain": 0, "pending": 0, "usd": 0.0}
@@ -179,7 +182,7 @@ def _carry_out(
     budget = _micro(arguments.budget)
     workers = arguments.workers or default_workers()
     with (
-        _hints(hook, plan, console) as hints,
+        _hints(hook, plan, console, reach) as hints,
         open_executor(find_executor(arguments.executor), workers) as executor,
         Progress(console, pictures) as progress,
     ):
@@ -190,6 +193,7 @@ def _carry_out(
             budget=budget,
             keys=keys,
             hints=hints,
+            reach=reach,
             events=progress.event,
             interrupted=progress.interrupted,
         )
@@ -221,7 +225,7 @@ def _hook(arguments: argparse.Namespace) -> Place | None:
 
 
 @contextlib.contextmanager
-def _hints(hook: Place | None, plan: Plan, console: Console) -> Iterator[Hints | None]:
+def _hints(hook: Place | None, plan: Plan, console: Console, reach: Reach) -> Iterator[Hints | None]:
     """What gateways tell by webhook during a run, where that is wanted."""
     if hook is None:
         yield None
@@ -230,7 +234,7 @@ def _hints(hook: Place | None, plan: Plan, console: Console) -> Iterator[Hints |
     from pipeline.webhooks import Listener
 
     hints = Hints()
-    with Listener(hook, plan.manifest.providers, hints.tell) as listener:
+    with Listener(hook, plan.manifest.providers, hints.tell, reach=reach) as listener:
         hints.address = listener.address
         console.note(f"listening for webhooks at {hook.host}:{listener.port}")
         yield hints
@@ -289,7 +293,10 @@ _CANCELLED = {
 
 def cancel(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline cancel``."""
-    expansion = _expansion(arguments, environment_places())
+    places = environment_places()
+    expansion = _expansion(arguments, places)
+    reach = places.reach(private=arguments.allow_private)
+    check_reach(expansion.manifest, reach)
     with open_ledger(expansion.manifest.outputs.folder / PRIVATE, expansion.manifest.campaign) as ledger:
         ledger.settle_finished()
         plan = make_plan(expansion, ledger)
@@ -299,7 +306,7 @@ def cancel(arguments: argparse.Namespace, console: Console) -> int:
         from pipeline.run import cancel, keys_for
 
         with open_executor(find_executor("threads"), 1) as executor:
-            told = cancel(plan, ledger, executor, keys_for(plan))
+            told = cancel(plan, ledger, executor, keys_for(plan), reach)
     for label, said in told:
         console.result(f"{label}: {_CANCELLED.get(said, said)}")
     console.note("the next run asks what came of it; what was stopped is not made again without --retry-failed")

@@ -96,6 +96,14 @@ def _provider(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _allow_private(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allow-private",
+        action="store_true",
+        help="let this run call addresses in private networks: an emulator or a proxy of your own",
+    )
+
+
 def _selection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("selection")
     glob = "GLOB"
@@ -253,6 +261,7 @@ def _run(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
         help="with --emulate: its gateways work N times as fast as real ones (default: 10)",
     )
     parser.add_argument("--budget", type=_dollars, metavar="USD", help="spend at most this in this run, e.g. 5.50")
+    _allow_private(parser)
     parser.add_argument("--prune", action="store_true", help="remove files of cells that the manifest no longer has")
     parser.add_argument(
         "--webhook-url",
@@ -282,6 +291,7 @@ def _cancel(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
         "stopped in time costs nothing). The next `pipeline run` sees what came of it.",
     )
     _manifest(parser)
+    _allow_private(parser)
 
 
 def _status(commands_: Any) -> None:  # noqa: ANN401  # argparse's own

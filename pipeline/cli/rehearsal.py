@@ -7,11 +7,14 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from pipeline.addresses import Reach, origin, refusal
 from pipeline.cli.show import Console, count
+from pipeline.errors import ManifestError
 from pipeline.gateways import DIALECTS
 from pipeline.ledger import Ledger
-from pipeline.types import Manifest, Provider, dollars
+from pipeline.types import KeyPath, Manifest, Provider, dollars
 
 KEY = "rehearsal"
 """The emulator takes any key; a real one is not asked for, and not sent."""
@@ -28,6 +31,10 @@ class Places:
     def keys(self, providers: tuple[Provider, ...]) -> dict[str, str]:
         """Provider name → key, for a rehearsal."""
         return {provider.name: KEY for provider in providers}
+
+    def reach(self, *, private: bool) -> Reach:
+        """What a run may call: the public internet, these addresses, and any other, if ``private``."""
+        return Reach(tuple(filter(None, map(origin, self.urls.values()))), private)
 
     def paced(self, manifest: Manifest) -> Manifest:
         """The manifest with waits and limits for gateways of this speed."""
@@ -53,6 +60,31 @@ def called_at(arguments: argparse.Namespace, console: Console) -> Iterator[Place
         bills = [emulator.bill(gateway) for gateway in emulator.urls]
         pictures, usd = sum(bill["pictures"] for bill in bills), sum(bill["usd_micro"] for bill in bills)
         console.note(f"rehearsed: the emulator would have billed {dollars(usd)} for {count(pictures, 'picture')}")
+
+
+def check_reach(manifest: Manifest, reach: Reach) -> None:
+    """Whether every address that the manifest gives to a provider may be called, as far as it shows.
+
+    Raises:
+        ManifestError: with those that may not; nothing is paid then.
+    """
+    found = []
+    for provider in manifest.providers:
+        url = provider.base_url
+        if url and not reach.allows(url) and (why := refusal(url)):
+            hint = "--allow-private permits it, for an emulator or a proxy of your own"
+            found.append(manifest.problem(_base_url(manifest, provider.name), why, hint))
+    if found:
+        raise ManifestError(found)
+
+
+def _base_url(manifest: Manifest, name: str) -> KeyPath:
+    """Where the manifest says at which address a provider is called."""
+    listed: Any = manifest.source.get("providers") or ()
+    for index, entry in enumerate(listed):
+        if isinstance(entry, dict) and entry.get("name") == name:
+            return ("providers", index, "base_url")
+    return ("providers",)
 
 
 def forget_open(ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from pipeline.engine.journal import Journal
-from pipeline.engine.lane import TRIES, Lane
+from pipeline.engine.lane import TRIES, Lane, LaneDown
 from pipeline.engine.orders import Order
 from pipeline.errors import LaneStopped, LostAnswer, TryLater
 from pipeline.gateways import Dialect
@@ -66,9 +66,11 @@ class Carrier:
         if lane.stopped is not None:
             raise LaneStopped(lane.stopped)
         try:
-            done = await lane.carry_out(dialect.upload(file, lane.provider.base_url or ""), most=TRIES)
+            steps = dialect.upload(file, lane.provider.base_url or "")
+            done = await lane.carry_out(steps, most=TRIES, leave=True)
         except (TryLater, LostAnswer) as error:
-            raise LaneStopped(f"references can't be uploaded: {error}") from None
+            down = lane.down and not lane.hopeless()
+            raise (LaneDown if down else LaneStopped)(f"references can't be uploaded: {error}") from None
         until = time.time() + done.seconds - SPARE
         where = _place(lane.provider, reference)
         await self._journal.write(lambda ledger: ledger.add_upload(*where, done.reference, until))

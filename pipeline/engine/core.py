@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
+from pipeline.addresses import PUBLIC, Reach
 from pipeline.engine.drive import BudgetReached, Drive, StillOpen
 from pipeline.engine.finish import Finish
 from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
-from pipeline.engine.lane import MINUTE, Lane, backoff
+from pipeline.engine.lane import MINUTE, Lane, LaneDown, backoff
 from pipeline.engine.orders import Event, Order, Outcome, Stop
 from pipeline.engine.session import Budget, Session
 from pipeline.engine.wire import Wire
@@ -41,7 +44,8 @@ LEAVE_SECONDS = 8.0
 class Engine:
     """Carries out orders over the lanes of their providers.
 
-    ``keys``: provider name → its key. ``budget``: what may be spent. ``hints``: what webhooks tell.
+    ``keys``: provider name → its key. ``budget``: what may be spent. ``hints``: what webhooks tell;
+    ``reach``: what may be called.
     """
 
     def __init__(  # its collaborators
@@ -54,12 +58,17 @@ class Engine:
         keys: dict[str, str] | None = None,
         events: Callable[[Event], None] = lambda _: None,
         hints: Hints | None = None,
+        reach: Reach = PUBLIC,
     ) -> None:
         sent = journal.ledger.sent_since(time.time() - MINUTE)
         self.lanes = {
-            p.name: Lane[Order](p, _wire(p, (keys or {}).get(p.name, "")), sent.get(p.name, ()), _teller(p, events))
+            p.name: Lane[Order](
+                p, _wire(p, (keys or {}).get(p.name, ""), reach), sent.get(p.name, ()), _teller(p, events)
+            )
             for p in providers
         }
+        for lane in self.lanes.values():
+            lane.opened = partial(self._hand_on, lane)
         self.session = Session(journal, executor, budget or Budget(None, None), events, hints or Hints())
         self._room = anyio.Semaphore(FINISHING)
         self._stop = anyio.Event()
@@ -135,14 +144,35 @@ class Engine:
     # ── lanes and workers ───────────────────────────────────────────────────────────────────────
 
     def _enqueue(self, order: Order) -> bool:
-        """Queue an order at the first of its providers that isn't stopped."""
-        for name in order.providers:
-            lane = self.lanes.get(name)
-            if lane is not None and lane.stopped is None:
+        """Queue an order at the first of its providers that works; should all be down, at the first of those."""
+        able = [self.lanes[name] for name in order.providers if name in self.lanes and not self.lanes[name].stopped]
+        if not able:
+            return False
+        lane = next((lane for lane in able if not lane.down), able[0])
+        able[0].lent += lane is not able[0]
+        lane.queue.append(order)
+        self._wake()
+        return True
+
+    def _hand_on(self, lane: Lane[Order]) -> None:
+        """A lane is down: what it has not begun goes to others of the pool that work, until it is back."""
+        waiting, lane.queue = lane.queue, deque()
+        for order in waiting:
+            if order.state != "new" or not self._enqueue(order):
                 lane.queue.append(order)
-                self._wake()
-                return True
-        return False
+
+    def _take(self, lane: Lane[Order]) -> Order | None:
+        """The lane's next order; one that another took over while it was down comes back."""
+        if not lane.queue and lane.lent and not lane.stopped:
+            for other in self.lanes.values():
+                order = next((o for o in other.queue if o.providers[0] == lane.provider.name), None)
+                if order is not None and other is not lane:
+                    other.queue.remove(order)
+                    lane.queue.append(order)
+                    break
+            else:
+                lane.lent = 0
+        return lane.queue.popleft() if lane.queue else None
 
     def _wake(self) -> None:
         self._changed.set()
@@ -151,8 +181,12 @@ class Engine:
     async def _next(self, lane: Lane[Order]) -> Order | None:
         """The lane's next order; None when nothing more can come."""
         while not self._stop.is_set():
-            if lane.queue:
-                return lane.queue.popleft()
+            if (lane.queue or lane.lent) and not lane.stopped and (wait := lane.pause()) > 0:
+                with anyio.move_on_after(wait):
+                    await self._changed.wait()
+                continue
+            if (order := self._take(lane)) is not None:
+                return order
             if lane.stopped is not None:
                 return None
             if not self._busy and not any(other.queue for other in self.lanes.values()):
@@ -164,6 +198,7 @@ class Engine:
         """One worker: it takes an order to its images, and leaves the rest to a task of its own."""
         while (order := await self._next(lane)) is not None:
             self._busy += 1
+            lane.begin()
             try:
                 ready: tuple[Drive, list[RemoteImage]] | None = None
                 with self._leavable(order):
@@ -173,6 +208,7 @@ class Engine:
                     group.start_soon(self._finish, *ready)
             finally:
                 self._busy -= 1
+                lane.end()
                 self._wake()
         self._wake()
 
@@ -233,12 +269,17 @@ class Engine:
             case BudgetReached():
                 self.session.pending(order, "")
                 self.stop("budget")
+            case LaneDown():
+                if drive.open or not self._enqueue(order.anew()):
+                    self.session.pending(order, reason)
             case LaneStopped():
                 if drive.open:
                     self.session.pending(order, reason)
                 self._stop_lane(lane, [] if drive.open else [order.anew()], reason)
             case LostAnswer():
                 await self.session.uncertain(order, reason)
+                if why := lane.hopeless():
+                    self._stop_lane(lane, [], why)
             case Refused():
                 await self.session.failed(order, reason, permanent=True)
             case TryLater():
@@ -267,8 +308,8 @@ def _teller(provider: Provider, events: Callable[[Event], None]) -> Callable[[st
     return lambda text: events(Event("slow", provider.name, text, pictures=0))
 
 
-def _wire(provider: Provider, key: str) -> Wire:
+def _wire(provider: Provider, key: str, reach: Reach) -> Wire:
     """A lane's connections: the key goes to the gateway, or to what stands for it, and nowhere else."""
     dialect = DIALECTS[provider.offer.gateway]
     headers = dialect.headers(key, provider.options) if key else {}
-    return Wire(headers, (provider.base_url,) if provider.base_url else dialect.origins, (key,))
+    return Wire(headers, (provider.base_url,) if provider.base_url else dialect.origins, (key,), reach)

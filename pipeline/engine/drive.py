@@ -265,18 +265,18 @@ class Drive:
     async def answered(self, call: Call) -> Answer:
         """An answer to the paid call: sent again, or searched for, only as its dialect makes that safe."""
         if self.dialect.settles == "none":
-            return await self.lane.exchange(call, self.wired)
+            return await self.lane.exchange(call, self.wired, leave=True)
         reason = ""
         if self.dialect.settles == "trace":
             if not self.doubt:
                 try:
-                    return await self.lane.exchange(call, self.wired)
+                    return await self.lane.exchange(call, self.wired, leave=True)
                 except LostAnswer as error:
                     reason = str(error)
             return await self.traced(reason)
         for wait in backoff(RESENDS):
             try:
-                return await self.lane.exchange(call, self.wired)
+                return await self.lane.exchange(call, self.wired, leave=not self.doubt)
             except LostAnswer as error:
                 self.doubt = True
                 reason = str(error)

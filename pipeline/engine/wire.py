@@ -1,8 +1,10 @@
 """The only module that talks HTTP to a gateway: one call in, one answer or one verdict out.
 
 Clients carry keys, so they never follow redirects, and a key goes to its gateway's own addresses only; should an answer
-repeat it, it is blotted out before anyone reads it. httpx's pool slows down with its number of connections (it scans
-all of them at every request), so a lane has a few clients of one connection each instead of one large pool.
+repeat it, it is blotted out before anyone reads it. An address out of reach, whoever named it, is not called, and an
+answer takes no more memory than is allowed, however it is packed. httpx's pool slows down with its number of
+connections (it scans all of them at every request), so a lane has a few clients of one connection each instead of one
+large pool.
 """
 
 from __future__ import annotations
@@ -10,43 +12,46 @@ from __future__ import annotations
 import base64
 import json
 import re
-import ssl
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from functools import cache
 from urllib.parse import urlsplit
 
 import anyio
 import httpx
 
+from pipeline.addresses import PUBLIC, Reach
 from pipeline.errors import LaneStopped, LostAnswer, Refused, TryLater
+from pipeline.network import Forbidden, Oversized, body, client
 from pipeline.types import Answer, Call, Json
 
 MAX_ANSWER = 96 * 1024 * 1024
-"""Bytes of one answer, at most: nine inline pictures fit."""
+"""Bytes of one answer, at most, as they arrive and as they decode: nine inline pictures fit."""
 
 MAX_WORDS = 1_000_000
 """Characters of a string that may be words; a longer one is a picture, and would take long to search."""
 LEAST_SECRET = 8
 """Characters of a secret that is blotted out: a shorter one stands in many words by chance."""
 
+_UNCALLABLE = "the gateway named an address that can't be called"
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
-@cache
-def _ssl_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
 class Wire:
-    """The connections of one lane. ``headers`` authorise calls to ``origins``; no answer shows ``secrets``."""
+    """The connections of one lane. ``headers`` authorise calls to ``origins``, its gateway's own addresses; no answer
+    shows ``secrets``; ``reach`` is what may be called.
+    """
 
     def __init__(
-        self, headers: Mapping[str, str] | None = None, origins: Iterable[str] = (), secrets: Iterable[str] = ()
+        self,
+        headers: Mapping[str, str] | None = None,
+        origins: Iterable[str] = (),
+        secrets: Iterable[str] = (),
+        reach: Reach = PUBLIC,
     ) -> None:
         self._headers = dict(headers or {})
         self._origins = {_origin(url) for url in origins}
         self._secrets = [_spellings(secret) for secret in secrets if len(secret) >= LEAST_SECRET]
+        self._reach = reach
         self._idle: list[httpx.AsyncClient] = []
         self._stack = AsyncExitStack()
 
@@ -62,54 +67,45 @@ class Wire:
             LostAnswer: when it may have arrived and no whole answer came.
             LaneStopped: when the address itself is wrong.
         """
-        client = self._idle.pop() if self._idle else await self._client()
+        idle = self._idle.pop() if self._idle else await self._stack.enter_async_context(client(self._reach))
         whole = False
         try:
             with anyio.fail_after(call.seconds):
-                answer = await self._exchange(client, call)
+                answer = await self._exchange(idle, call)
             whole = True
         except _NOT_SENT as error:
             raise TryLater(f"can't reach the gateway ({type(error).__name__})") from None
         except httpx.UnsupportedProtocol:
             raise LaneStopped("the gateway's address is wrong: check base_url") from None
+        except Forbidden as error:
+            whole = True
+            if _origin(call.url) in self._origins:
+                raise LaneStopped(f"its address (base_url) is refused: {error}; --allow-private permits it") from None
+            raise (Refused if call.paid else LostAnswer)(f"{_UNCALLABLE}: {error}") from None
         except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError, ValueError):
-            raise (Refused if call.paid else LostAnswer)("the gateway named an address that can't be called") from None
+            raise (Refused if call.paid else LostAnswer)(_UNCALLABLE) from None
+        except Oversized:
+            raise LostAnswer(f"the answer is larger than {MAX_ANSWER // 2**20} MiB") from None
         except TimeoutError:
             raise LostAnswer(f"no whole answer within {call.seconds:g} s") from None
         except httpx.HTTPError as error:
             raise LostAnswer(f"the connection broke ({type(error).__name__})") from None
         finally:
             if whole:
-                self._idle.append(client)
+                self._idle.append(idle)
         return answer
 
-    async def _client(self) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(
-            headers={"Accept-Encoding": "identity"},
-            follow_redirects=False,
-            timeout=httpx.Timeout(None, connect=10.0),  # each call has a deadline of its own
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-            verify=_ssl_context(),
-        )
-        return await self._stack.enter_async_context(client)
-
-    async def _exchange(self, client: httpx.AsyncClient, call: Call) -> Answer:
+    async def _exchange(self, idle: httpx.AsyncClient, call: Call) -> Answer:
         headers = {**call.headers, **(self._headers if _origin(call.url) in self._origins else {})}
-        body = call.data
+        content = call.data
         if call.json is not None:
             headers["Content-Type"] = "application/json"
-            body = json.dumps(call.json, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        async with client.stream(call.method, call.url, content=body, headers=headers) as response:
-            chunks, size = [], 0
-            async for chunk in response.aiter_bytes():
-                size += len(chunk)
-                if size > MAX_ANSWER:
-                    raise LostAnswer(f"the answer is larger than {MAX_ANSWER // 2**20} MiB")
-                chunks.append(chunk)
-            data = b"".join(chunks)
+            content = json.dumps(call.json, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        async with idle.stream(call.method, call.url, content=content, headers=headers) as response:
+            data = await body(response, MAX_ANSWER)
             heads = {name.lower(): value for name, value in response.headers.items()}
         try:
-            told = self._blotted(_json(data))
+            told = None if data is None else self._blotted(_json(data))
         except RecursionError:
             told = None
         return Answer(response.status_code, {name: self._blot(value) for name, value in heads.items()}, told)
@@ -152,9 +148,9 @@ def _spellings(secret: str) -> re.Pattern[str]:
     return re.compile("|".join(found), re.IGNORECASE)
 
 
-def _json(body: bytes) -> Json:
+def _json(data: bytes) -> Json:
     try:
-        value: Json = json.loads(body)
+        value: Json = json.loads(data)
     except (ValueError, RecursionError):
         return None
     return value

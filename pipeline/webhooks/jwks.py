@@ -9,13 +9,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.addresses import PUBLIC, Reach
+
 KEPT = 24 * 3600.0
 """Seconds for which fal's keys may be kept (likewise)."""
 MOST_KEYS = 64 * 1024
 """Bytes of the keys' document."""
 AGAIN = 60.0
 """Seconds between two requests for the keys, whatever arrives."""
-_PATIENCE = 10.0  # seconds for which a connection, or the server of the keys, may say nothing
+_PATIENCE = 10.0  # seconds that the keys may take to come
 
 
 class NoKeys(Exception):
@@ -25,8 +27,9 @@ class NoKeys(Exception):
 class Keys:
     """The public keys at one address."""
 
-    def __init__(self, url: str, now: Callable[[], float]) -> None:
+    def __init__(self, url: str, now: Callable[[], float], reach: Reach = PUBLIC) -> None:
         self._url = url
+        self._reach = reach
         self._now = now
         self._keys: list[bytes] = []
         self._fetched = self._asked = float("-inf")
@@ -50,26 +53,30 @@ class Keys:
             return
         self._asked = self._now()
         with contextlib.suppress(NoKeys):
-            self._keys = _fetched(self._url)
+            self._keys = _fetched(self._url, self._reach)
             self._fetched = self._now()
 
 
-def _fetched(url: str) -> list[bytes]:
+def _fetched(url: str, reach: Reach) -> list[bytes]:
     """The Ed25519 keys of a JSON Web Key Set, asked for without any key of ours."""
-    import httpx  # slow to import, and most runs have no webhooks
+    import anyio  # slow to import, as are these two, and most runs have no webhooks
+    import httpx
 
-    data = b""
+    from pipeline.network import Forbidden, Oversized, body, client
+
+    async def fetch() -> bytes:
+        with anyio.fail_after(_PATIENCE):
+            async with client(reach) as http, http.stream("GET", url) as response:
+                response.raise_for_status()
+                return await body(response, MOST_KEYS) or b""
+
     try:
-        with httpx.stream("GET", url, timeout=_PATIENCE) as response:
-            response.raise_for_status()
-            for piece in response.iter_bytes():
-                data += piece
-                if len(data) > MOST_KEYS:
-                    raise NoKeys
-        entries = json.loads(data)["keys"]
+        entries = json.loads(anyio.run(fetch))["keys"]
         return [key for entry in entries if (key := _public_key(entry))]
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, RecursionError):
-        raise NoKeys from None
+    except (httpx.HTTPError, httpx.InvalidURL, Forbidden, Oversized, TimeoutError):
+        raise NoKeys from None  # they didn't come
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise NoKeys from None  # they are none
 
 
 def _public_key(entry: Any) -> bytes | None:  # noqa: ANN401  # whatever JSON holds

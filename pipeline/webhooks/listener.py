@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from email.message import Message
 from typing import Self
 
+from pipeline.addresses import PUBLIC, Reach
 from pipeline.errors import PipelineError
 from pipeline.gateways.fal import REST
 from pipeline.types import Provider
@@ -33,7 +34,7 @@ class Listener:
     """Takes deliveries while its ``with`` block lasts, and tells of each request that a genuine, new one is about.
 
     ``tell`` is called in threads of the listener's own. ``refused`` counts what came to a request's address, or near
-    it, and was not its gateway's.
+    it, and was not its gateway's. ``reach``: where fal's keys may be fetched from.
 
     Raises:
         PipelineError: when fal is among the providers, and what checks its signatures isn't installed; on entering,
@@ -47,6 +48,7 @@ class Listener:
         tell: Callable[[str], None],
         *,
         now: Callable[[], float] = time.time,
+        reach: Reach = PUBLIC,
     ) -> None:
         fal = [provider for provider in providers if provider.offer.gateway == "fal"]
         if fal and importlib.util.find_spec("cryptography") is None:
@@ -59,7 +61,7 @@ class Listener:
         self._tell = tell
         self._now = now
         self._secret = secrets.token_bytes(32)
-        self._keys = {_jwks(provider): Keys(_jwks(provider), now) for provider in fal}
+        self._keys = {_jwks(provider): Keys(_jwks(provider), now, reach) for provider in fal}
         self._signed_at: dict[str, str] = {}  # request at fal → the address of the keys that sign for it
         self._seen: dict[str, set[str]] = {}
         self._lock = threading.Lock()

@@ -53,13 +53,24 @@ def edit(path: Path, **keys: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | keys, indent=2))
 
 
+def command(*arguments: object, env: dict[str, str] | None = None) -> list[str]:
+    """How to run the command line with the fakes, whose manifests name them on loopback.
+
+    Where the environment says what to call instead, or an emulator stands for all, that is option enough.
+    """
+    given = [str(argument) for argument in arguments]
+    named = "--emulate" in given or any(name.endswith("_BASE_URL") for name in env or {})
+    private = ["--allow-private"] if given[:1] in (["run"], ["cancel"]) and not named else []
+    return [sys.executable, str(HERE / "runner.py"), *given, *private]
+
+
 def pipeline(
     *arguments: object, expect: int = 0, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line with the fakes to its end; it must exit as expected, without a traceback."""
-    command = [sys.executable, str(HERE / "runner.py"), *map(str, arguments)]
+    given = command(*arguments, env=env)
     done = subprocess.run(
-        command, capture_output=True, text=True, env=environment() | (env or {}), timeout=120, check=False
+        given, capture_output=True, text=True, env=environment() | (env or {}), timeout=120, check=False
     )
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -71,6 +82,24 @@ def run(manifest: Path, *arguments: object, expect: int = 0, env: dict[str, str]
     done = pipeline("run", manifest, "--json", *arguments, expect=expect, env=env)
     document: dict[str, Any] = json.loads(done.stdout)
     return document
+
+
+def start(manifest: Path, *arguments: object, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """``pipeline run`` in the background."""
+    given = command("run", manifest, *arguments, env=env)
+    env = environment() | (env or {})
+    return subprocess.Popen(given, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_line(process: subprocess.Popen[str], word: str) -> None:
+    """Until a process says this on standard error."""
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if word in line:
+            return
+    raise AssertionError(f"it never said {word!r}: {said}")
 
 
 def plan(manifest: Path, *arguments: object, expect: int = 0) -> dict[str, Any]:

@@ -6,12 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
-from fakes.campaign import HERE, edit, environment, owed, pipeline, plan, results, run, write_campaign
+from fakes.campaign import edit, owed, pipeline, plan, results, run, start, wait_for_line, write_campaign
 from fakes.gateway import FakeGateway, Faults, serving
 
 
@@ -295,12 +294,6 @@ def test_an_unreachable_gateway_costs_nothing_and_ends(tmp_path: Path) -> None:
     assert plan(manifest)["to_make"] == 1
 
 
-def start(manifest: Path) -> subprocess.Popen[str]:
-    """A run in the background."""
-    command = [sys.executable, str(HERE / "runner.py"), "run", str(manifest)]
-    return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def wait_for_submits(gateway: FakeGateway, number: int, process: subprocess.Popen[str]) -> None:
     """Until the gateway has seen so many submits."""
     while gateway.state.submits < number:
@@ -345,15 +338,6 @@ def test_an_interrupt_waits_for_the_answer_to_a_paid_call(tmp_path: Path) -> Non
         assert process.returncode == 130
         assert run(manifest)["made"] == 1
     assert (gateway.state.submits, sum(gateway.state.billed.values())) == (1, 1)
-
-
-def wait_for_line(process: subprocess.Popen[str], word: str) -> None:
-    """Until a process says this on standard error."""
-    assert process.stderr is not None
-    for line in process.stderr:
-        if word in line:
-            return
-    raise AssertionError(f"it never said {word!r}")
 
 
 def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.campaign import edit, pipeline, plan, results, run, write_campaign
+from fakes.campaign import edit, pipeline, plan, results, run, start, write_campaign
 from fakes.gateway import FakeGateway, Faults, serving
-from faults.test_gateway_faults import campaign, start, wait_for_submits
+from faults.test_gateway_faults import campaign, wait_for_submits
+from pipeline.ledger import open_ledger
 
 
 def billed(*gateways: FakeGateway) -> int:
@@ -220,10 +221,9 @@ def test_a_request_whose_pictures_are_all_there_is_settled_without_asking(tmp_pa
     with serving() as gateway:
         manifest = campaign(tmp_path, gateway, count=1, outputs={})
         run(manifest)
-        db = sqlite3.connect(tmp_path / "out/test/.pipeline/ledger.sqlite")
-        db.execute("UPDATE requests SET state = 'accepted', usd = 0, settled = NULL")
-        db.commit()
-        db.close()
+        with open_ledger(tmp_path / "out/test/.pipeline", "test") as ledger:
+            sql = "UPDATE requests SET state = 'accepted', usd = 0, settled = NULL"
+            ledger.commit([lambda ledger: ledger._db.execute(sql)])
         polls = gateway.state.polls
         gateway.faults.poll = lambda n: 404  # it has forgotten the job: were it asked, the request would be failed
         assert run(manifest, expect=0)["made"] == 0

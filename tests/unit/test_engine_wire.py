@@ -15,6 +15,7 @@ import anyio
 import pytest
 from fakes.hostile import DROP, Reply, Spoil, hostile
 
+from pipeline.addresses import Reach
 from pipeline.engine.merge import Merge
 from pipeline.engine.wire import LEAST_SECRET, Wire
 from pipeline.errors import LostAnswer, TryLater
@@ -27,7 +28,7 @@ def asked(spoil: Spoil, *, secrets: tuple[str, ...] = (KEY,)) -> Answer:
     """One call through a wire that keeps these secrets, to a server that answers so."""
 
     async def main(url: str) -> Answer:
-        wire = Wire(secrets=secrets)
+        wire = Wire(secrets=secrets, reach=Reach(private=True))
         try:
             return await wire.send(Call("GET", f"{url}/fal-ai/x/requests/1", seconds=10.0))
         finally:

@@ -14,10 +14,10 @@ ROOT = Path(pipeline.__file__).parent
 # From the ground up; a part may import from parts below it (and from itself), never from its own floor or above.
 FLOORS: list[set[str]] = [
     {"pipeline"},
-    {"errors"},
+    {"errors", "addresses", "files", "fits"},
     {"strict_yaml"},
     {"types"},
-    {"schema", "proof", "gateways", "references"},
+    {"schema", "proof", "gateways", "references", "network"},
     {"prompt", "sources", "ledger", "media", "keys", "webhooks"},
     {"models", "emulator"},
     {"manifest", "report", "engine"},

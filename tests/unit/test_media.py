@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from pipeline import media
+from pipeline.addresses import Reach
 from pipeline.errors import DownloadError, MediaError
 from pipeline.media import PictureJob, Rendition, decode, encode, finish, thumbnail, write
 from pipeline.types import RemoteImage
@@ -215,6 +216,6 @@ def test_a_server_that_drips_its_header_is_left_at_the_deadline(monkeypatch):
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
         with pytest.raises(DownloadError, match=r"took longer than 0\.3 s"):
-            media.download(f"http://127.0.0.1:{server.getsockname()[1]}/picture.png")
+            media.download(f"http://127.0.0.1:{server.getsockname()[1]}/picture.png", Reach(private=True))
         ended.set()
         thread.join()

@@ -49,7 +49,7 @@ def test_text_is_utf_8_with_or_without_a_byte_order_mark(tmp_path):
         ("latn.yaml", "latn.yaml:1:1: there is no such file; did you mean 'latin.yaml'?"),
         ("no/latin.yaml", "no/latin.yaml:1:1: there is no such file; there is no folder 'no'"),
         ("folder", "folder:1:1: is a folder, not a file"),
-        ("\0", "\0:1:1: there is no such file; there is folder, latin.yaml, utf16.yaml"),
+        ("\0", "\\x00:1:1: there is no such file; there is folder, latin.yaml, utf16.yaml"),
     ],
 )
 def test_files_that_can_not_be_read(tmp_path, name, fact):

@@ -269,7 +269,7 @@ MANY_MERGES = (
 def test_bombs_are_refused_fast(text):
     """What expands to millions of values is one located problem, found in little time."""
     started = time.process_time()
-    assert [fact for *_, fact in problems(text)] == [f"the file expands to more than {MAX_NODES:,} values"]
+    assert [fact for *_, fact in problems(text)] == [f"the manifest expands to more than {MAX_NODES:,} values"]
     assert time.process_time() - started < 2
 
 

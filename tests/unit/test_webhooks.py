@@ -22,6 +22,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from pipeline.addresses import Reach
 from pipeline.engine.hints import Hints
 from pipeline.errors import PipelineError, UsageError
 from pipeline.models import load_model
@@ -113,7 +114,7 @@ class Stage:
         self.told: list[str] = []
         self.now = NOW
         self.providers = {each.offer.gateway: each for each in providers}
-        self.listener = Listener(LOOPBACK, providers, self.told.append, now=lambda: self.now)
+        self.listener = Listener(LOOPBACK, providers, self.told.append, now=lambda: self.now, reach=Reach(private=True))
 
     def __enter__(self) -> Self:
         self.listener.__enter__()

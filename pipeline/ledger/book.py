@@ -1,174 +1,51 @@
-"""The ledger: a campaign's SQLite checkpoint of intents, receipts, pictures, files and money.
-
-It lies at ``<output folder>/.pipeline/ledger.sqlite``. One writer at a time, held by a lock that the kernel frees
-when the holder dies. Every write is durable when :meth:`Ledger.commit` returns (WAL, ``synchronous=FULL``), so
-that an intent is on disk before a paid call leaves. An empty file opens as a valid empty SQLite database:
-``campaign.json`` beside it remembers that a ledger existed.
-"""
+"""The open ledger: what it tells, and the steps of which its commits are made."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import socket
 import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
-from pipeline.errors import LedgerError, LedgerLocked
+from pipeline.errors import LedgerError
+from pipeline.ledger.backup import back_up
+from pipeline.ledger.rows import Account, FailureRow, FileRow, Money, PictureRow, RequestRow, Snapshot
+from pipeline.ledger.seal import LEDGER, Seal
 from pipeline.types import Answer, Json, Spec
 
-APPLICATION_ID = 0x43504C31  # "CPL1"
-VERSION = 2
+LARGE_LOG = 16 * 1024 * 1024
+"""Bytes of the write-ahead log after which it is brought into the database file."""
 
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE specs (key TEXT PRIMARY KEY, described TEXT NOT NULL) STRICT;
-CREATE TABLE requests (
-  id TEXT PRIMARY KEY, spec TEXT NOT NULL, pictures TEXT NOT NULL, take INTEGER NOT NULL,
-  provider TEXT NOT NULL, gateway TEXT NOT NULL, model TEXT NOT NULL, address TEXT NOT NULL, label TEXT NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('intent', 'accepted', 'made', 'failed', 'refused', 'uncertain')),
-  reserved INTEGER NOT NULL, usd INTEGER NOT NULL DEFAULT 0,
-  created REAL NOT NULL, settled REAL, error TEXT
-) STRICT;
-CREATE INDEX requests_open ON requests (state) WHERE state IN ('intent', 'accepted', 'uncertain');
-CREATE TABLE receipts (
-  request TEXT NOT NULL REFERENCES requests (id), step INTEGER NOT NULL, answer TEXT NOT NULL, at REAL NOT NULL,
-  PRIMARY KEY (request, step)
-) STRICT;
-CREATE TABLE pictures (
-  key TEXT NOT NULL, take INTEGER NOT NULL, spec TEXT NOT NULL, variant INTEGER NOT NULL,
-  request TEXT NOT NULL REFERENCES requests (id), original TEXT NOT NULL, sha256 TEXT NOT NULL,
-  bytes INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-  seed INTEGER, usd INTEGER NOT NULL, seconds REAL NOT NULL, at REAL NOT NULL,
-  PRIMARY KEY (key, take)
-) STRICT;
-CREATE TABLE wishes (key TEXT PRIMARY KEY, take INTEGER NOT NULL) STRICT;
-CREATE TABLE failures (
-  key TEXT PRIMARY KEY, reason TEXT NOT NULL, permanent INTEGER NOT NULL, at REAL NOT NULL
-) STRICT;
-CREATE TABLE files (
-  path TEXT PRIMARY KEY, key TEXT NOT NULL, take INTEGER NOT NULL, encoding TEXT NOT NULL,
-  sha256 TEXT NOT NULL, bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
-) STRICT;
-CREATE TABLE cells (label TEXT PRIMARY KEY, key TEXT NOT NULL, spec TEXT NOT NULL) STRICT;
+_OPEN = "state IN ('intent', 'accepted', 'uncertain')"
+
+_ACCOUNTS = """
+WITH f AS (SELECT key, take, count(*) - 1 more FROM files GROUP BY key, take),
+s AS (SELECT p.request, sum(p.usd * f.more) usd FROM pictures p JOIN f USING (key, take) GROUP BY p.request)
+SELECT date(r.created, 'unixepoch', 'localtime') day, r.provider, r.product_set, r.product,
+  count(*), sum(json_array_length(r.pictures)), sum(r.usd),
+  coalesce(sum(r.reserved) FILTER (WHERE r.state IN ('intent', 'accepted')), 0),
+  coalesce(sum(r.reserved) FILTER (WHERE r.state = 'uncertain'), 0),
+  coalesce(sum(s.usd), 0)
+FROM requests r LEFT JOIN s ON s.request = r.id
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 """
-_MIGRATIONS = {
-    2: """
-ALTER TABLE requests ADD COLUMN images TEXT NOT NULL DEFAULT '[]';
-ALTER TABLE requests ADD COLUMN remote TEXT NOT NULL DEFAULT '';
-ALTER TABLE pictures ADD COLUMN nsfw INTEGER;
-CREATE TABLE uploads (
-  provider TEXT NOT NULL, address TEXT NOT NULL, digest TEXT NOT NULL, reference TEXT NOT NULL, until REAL NOT NULL,
-  PRIMARY KEY (provider, address, digest)
-) STRICT;
-"""
-}
-"""Version → what leads there from the one before. A new ledger takes the same way as an old one."""
-
-
-class PictureRow(NamedTuple):
-    """The current take of a picture. ``original`` is relative to the private folder; money in micro-dollars."""
-
-    key: str
-    take: int
-    spec: str
-    variant: int
-    request: str
-    original: str
-    sha256: str
-    bytes: int
-    width: int
-    height: int
-    seed: int | None
-    usd: int
-    seconds: float
-    at: float
-    nsfw: int | None = None  # flagged by the gateway's own check: 1 or 0
-
-
-class FileRow(NamedTuple):
-    """One output file as it was written. ``path`` is relative to the output folder."""
-
-    path: str
-    key: str
-    take: int
-    encoding: str
-    sha256: str
-    bytes: int
-    mtime_ns: int
-
-
-class FailureRow(NamedTuple):
-    """Why a picture was not made, and whether asking again by itself is useless."""
-
-    reason: str
-    permanent: bool
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class RequestRow:
-    """A request as the ledger knows it. ``pictures``: (key, variant) of each; ``reserved`` in micro-dollars.
-
-    ``images``: the references as they were sent (``sha256:…`` for inline bytes); ``remote``: the gateway's own id.
-    """
-
-    id: str
-    spec: str
-    pictures: tuple[tuple[str, int], ...]
-    take: int
-    provider: str
-    gateway: str
-    model: str
-    address: str  # the provider's base_url; empty for the vendor's own
-    label: str
-    state: str
-    reserved: int
-    usd: int
-    created: float
-    error: str | None
-    images: tuple[str, ...] = ()
-    remote: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """Micro-dollars: settled by gateways; and reserved by requests in flight, or of unknown fate."""
-
-    spent: int = 0
-    reserved: int = 0
-    uncertain: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What a plan compares with: the state of the ledger at one moment."""
-
-    pictures: dict[str, PictureRow]
-    files: dict[str, FileRow]
-    failures: dict[str, FailureRow]
-    wishes: dict[str, int]
-    open_requests: tuple[RequestRow, ...]
-    money: Money
-
-
-EMPTY = Snapshot({}, {}, {}, {}, (), Money())
-"""The state of a campaign that was never run."""
 
 
 class Ledger:
     """An open ledger. Make one with :func:`open_ledger` (to write) or :func:`read_ledger`."""
 
-    def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, seal: Seal, opened: contextlib.ExitStack) -> None:
         self._db = connection
-        self.folder = folder
+        self._opened = opened
+        self.seal = seal
+        self.folder: Path = seal.folder
+        self.not_backed_up = ""  # why the last backup could not be made
+        self._began = self.serial()
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
@@ -186,13 +63,14 @@ class Ledger:
             wishes=dict(db.execute("SELECT key, take FROM wishes")),
             open_requests=self.open_requests(),
             money=self.money(),
+            committed=self.committed(),
         )
 
     def requests(self, where: str = "1") -> Iterator[RequestRow]:
         """Requests, oldest first. ``where`` is a condition of this module's callers, never of a user's."""
         columns = (
             "id, spec, pictures, take, provider, gateway, model, address, label, state, reserved, usd, created, error, "
-            "images, remote"
+            "images, remote, product, product_set"
         )
         for row in self._db.execute(f"SELECT {columns} FROM requests WHERE {where} ORDER BY created, id"):  # noqa: S608
             values = [*row]
@@ -202,7 +80,7 @@ class Ledger:
 
     def open_requests(self) -> tuple[RequestRow, ...]:
         """Requests in flight, or of unknown fate."""
-        return tuple(self.requests("state IN ('intent', 'accepted', 'uncertain')"))
+        return tuple(self.requests(_OPEN))
 
     def receipts(self, request: str) -> tuple[Answer, ...]:
         """The receipts of a request, in order."""
@@ -215,6 +93,33 @@ class Ledger:
         reserved = "coalesce(sum(reserved) FILTER (WHERE state IN ('intent', 'accepted')), 0)"
         uncertain = "coalesce(sum(reserved) FILTER (WHERE state = 'uncertain'), 0)"
         return Money(*self._db.execute(f"SELECT {spent}, {reserved}, {uncertain} FROM requests").fetchone())  # noqa: S608
+
+    def committed(self) -> dict[tuple[str, bool], int]:
+        """(product set, whether it was asked for today) → micro-dollars spent, or held by what is open."""
+        rows = self._db.execute(
+            f"SELECT product_set, created >= ?, sum(CASE WHEN {_OPEN} THEN reserved ELSE usd END) "  # noqa: S608
+            "FROM requests GROUP BY 1, 2",
+            (midnight(),),
+        )
+        return {(row[0], bool(row[1])): row[2] for row in rows}
+
+    def accounts(self) -> Iterator[Account]:
+        """The money by day, provider and product, oldest first."""
+        return (Account(*row) for row in self._db.execute(_ACCOUNTS))
+
+    def kept(self) -> int:
+        """Micro-dollars: what all runs together found made already, and did not pay again."""
+        return int(self._db.execute("SELECT coalesce(sum(kept), 0) FROM runs").fetchone()[0])
+
+    def damage(self) -> str:
+        """What SQLite finds wrong in the whole database; empty when nothing is."""
+        found = [str(row[0]) for row in self._db.execute("PRAGMA integrity_check(3)")]
+        found += [f"{row[0]} row {row[1]} names no {row[2]}" for row in self._db.execute("PRAGMA foreign_key_check")]
+        return "" if found == ["ok"] else "; ".join(line for line in found if line != "ok")
+
+    def serial(self) -> int:
+        """The number of the last commit."""
+        return int(self._db.execute("SELECT value FROM meta WHERE name = 'serial'").fetchone()[0])
 
     def described(self, spec: str) -> dict[str, Json] | None:
         """A spec's parts, as they were when it was requested."""
@@ -279,6 +184,7 @@ class Ledger:
             for step in steps:
                 step(self)
             self._db.execute("UPDATE meta SET value = value + 1 WHERE name = 'serial'")
+            serial = self.serial()
             self._db.execute("COMMIT")
         except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
@@ -286,6 +192,10 @@ class Ledger:
             if isinstance(error, sqlite3.Error | OverflowError | UnicodeError):
                 raise LedgerError(f"{self.folder / 'ledger.sqlite'}: can't be written: {error}") from None
             raise
+
+        self.seal.note(serial)
+        if self._log_size() > LARGE_LOG:
+            self.rest()
 
     def add_spec(self, spec: Spec) -> None:
         """Remember what a spec's key stands for."""
@@ -297,11 +207,12 @@ class Ledger:
         pictures = json.dumps(row.pictures)
         self._db.execute(
             "INSERT INTO requests (id, spec, pictures, take, provider, gateway, model, address, label, state, "
-            "reserved, usd, created, error, images) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "reserved, usd, created, error, images, product, product_set) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(row.id, row.spec, pictures, row.take, row.provider, row.gateway, row.model),
                 *(row.address, row.label, row.state, row.reserved, row.usd, row.created, row.error),
-                json.dumps(row.images),
+                *(json.dumps(row.images), row.product, row.product_set),
             ),
         )
 
@@ -391,160 +302,61 @@ class Ledger:
 
             self.commit([settle])
 
+    def begin_run(self, kept: int) -> None:
+        """A run begins that finds pictures worth ``kept`` made already."""
+        self._db.execute("INSERT INTO runs (started, kept) VALUES (?, ?)", (time.time(), kept))
+
+    def mistrust_file(self, path: str) -> None:
+        """An output file that was found damaged: the next plan reads it, whatever its size and time say."""
+        self._db.execute("UPDATE files SET mtime_ns = 0 WHERE path = ?", (path,))
+
+    # ── resting ─────────────────────────────────────────────────────────────────────────────────
+
+    def rest(self) -> None:
+        """Bring the log into the database file, seal that, and back it up.
+
+        Raises:
+            LedgerError: when the file can't be written. A backup that can't be made is only told of.
+        """
+        try:
+            self.seal.break_()
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self.seal.set()
+        except (sqlite3.Error, OSError) as error:
+            raise LedgerError(f"{self.seal.path}: can't be written: {error}") from None
+        self.back_up()
+
+    def back_up(self) -> None:
+        """Keep what was committed since the last backup."""
+        try:
+            back_up(self._db, self.folder, self.serial())
+            self.not_backed_up = ""
+        except (sqlite3.Error, OSError) as error:
+            self.not_backed_up = f"{self.folder}: the ledger could not be backed up: {error}"
+
+    def leave(self) -> None:
+        """At the end of a run: as :meth:`rest`, when anything was written, here or by a run that was killed."""
+        if self.serial() == self._began and not self._log_size() and self.seal.marker.get("seal"):
+            return
+        self.rest()
+
+    def _log_size(self) -> int:
+        try:
+            return self.seal.path.with_name(f"{LEDGER}-wal").stat().st_size
+        except OSError:
+            return 0
+
     def close(self) -> None:
         """Close the database."""
-        self._db.close()
+        self._opened.close()
+        self.seal.close()
+
+
+def midnight() -> float:
+    """When today began, local time, in Unix seconds."""
+    return datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
 def _text(text: str | None) -> str | None:
     """A vendor's words as text that can be stored: no half characters, no novels."""
     return None if text is None else text.encode("utf-8", "replace").decode()[:2000]
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """What SQLite says of a damaged page becomes a clear error, wherever it is met."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        raise LedgerError(f"{path}: the ledger is damaged ({error}): {_restore(path)}") from None
-
-
-def _restore(path: Path) -> str:
-    return f"restore it from a backup; or delete {path.parent} to start anew, which pays for every picture again"
-
-
-@contextlib.contextmanager
-def open_ledger(folder: Path, campaign: str) -> Iterator[Ledger]:
-    """The campaign's ledger for writing, made when there is none; ``folder`` is the private folder.
-
-    Raises:
-        LedgerLocked: while another runner holds it.
-        LedgerError: when it can't be trusted or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LedgerError(f"{folder}: can't be made: {error.strerror}") from None
-    with _lock(folder):
-        path, marker = folder / "ledger.sqlite", folder / "campaign.json"
-        if marker.exists() or (path.exists() and path.stat().st_size):
-            ledger = Ledger(_connect(path, marker), folder)
-        else:
-            ledger = Ledger(_create(path, marker, campaign), folder)
-        try:
-            with _reading(path):
-                yield ledger
-        finally:
-            ledger.close()
-
-
-@contextlib.contextmanager
-def read_ledger(folder: Path) -> Iterator[Ledger | None]:
-    """The campaign's ledger for reading, or None when it was never run.
-
-    Raises:
-        LedgerError: when it can't be trusted.
-    """
-    path, marker = folder / "ledger.sqlite", folder / "campaign.json"
-    if not marker.exists() and not (path.exists() and path.stat().st_size):
-        yield None
-        return
-    ledger = Ledger(_connect(path, marker), folder)
-    try:
-        with _reading(path):
-            yield ledger
-    finally:
-        ledger.close()
-
-
-def _create(path: Path, marker: Path, campaign: str) -> sqlite3.Connection:
-    """A new ledger, made under another name and renamed when it is whole: a kill leaves all of it or nothing."""
-    identity = str(uuid.uuid4())
-    new = path.with_suffix(".new")
-    try:
-        path.unlink(missing_ok=True)
-        new.unlink(missing_ok=True)
-        db = sqlite3.connect(new, isolation_level=None)
-        new.chmod(0o600)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA.split(";\n"):
-            db.execute(statement)
-        _migrate(db, 1)
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.executemany("INSERT INTO meta VALUES (?, ?)", [("identity", identity), ("serial", "0")])
-        db.execute("COMMIT")
-        db.close()
-        new.replace(path)
-        marker.write_text(json.dumps({"campaign": campaign, "ledger": identity}) + "\n", "utf-8")
-    except (sqlite3.Error, OSError) as error:
-        raise LedgerError(f"{path}: can't be made: {error}") from None
-    return _connect(path, marker)
-
-
-def _migrate(db: sqlite3.Connection, version: int) -> None:
-    """Inside a transaction: lead a ledger of this version to the newest."""
-    for step in range(version + 1, VERSION + 1):
-        for statement in _MIGRATIONS[step].split(";\n"):
-            db.execute(statement)
-    db.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _connect(path: Path, marker: Path) -> sqlite3.Connection:
-    """Open an existing ledger, refusing whatever it is not."""
-    restore = _restore(path)
-    if not path.exists() or not path.stat().st_size:
-        raise LedgerError(f"{path}: the ledger is gone, though this campaign had one: {restore}")
-    try:
-        db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
-        )
-        if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise LedgerError(f"{path}: this is no ledger of campaign-pipeline: {restore}")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise LedgerError(f"{path}: made by a newer campaign-pipeline (ledger version {version}): update this one")
-        db.execute("PRAGMA synchronous = FULL")
-        if version < VERSION:
-            db.execute("BEGIN IMMEDIATE")
-            _migrate(db, db.execute("PRAGMA user_version").fetchone()[0])  # again: another may have been faster
-            db.execute("COMMIT")
-        identity = db.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()[0]
-        if marker.exists() and json.loads(marker.read_text("utf-8")).get("ledger") != identity:
-            raise LedgerError(f"{path}: this ledger belongs to another campaign folder: {restore}")
-        if not marker.exists():
-            marker.write_text(json.dumps({"ledger": identity}) + "\n", "utf-8")
-    except (sqlite3.OperationalError, OSError) as error:
-        raise LedgerError(f"{path}: the ledger can't be opened: {error}; check the folder's permissions") from None
-    except (sqlite3.Error, ValueError, TypeError) as error:
-        raise LedgerError(f"{path}: the ledger is damaged ({error}): {restore}") from None
-    return db
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold the campaign. The kernel frees the lock when this process ends, however it ends.
-
-    The lock is on the folder itself, which nobody removes by mistake; the file in it only says who holds it.
-    """
-    holder = folder / "lock"
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise LedgerError(f"{folder}: can't be opened: {error.strerror}") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            who = holder.read_text("utf-8", "replace").strip() if holder.is_file() else "someone"
-            raise LedgerLocked(f"another run holds this campaign ({who}): wait for it, or stop it") from None
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        try:
-            holder.write_text(f"pid {os.getpid()} on {socket.gethostname()} since {since}\n", "utf-8")
-        except OSError as error:
-            raise LedgerError(f"{holder}: can't be written: {error.strerror}") from None
-        yield
-    finally:
-        os.close(handle)

@@ -1,0 +1,34 @@
+"""The ledger: a campaign's SQLite checkpoint of intents, receipts, pictures, files and money.
+
+It lies at ``<output folder>/.pipeline/ledger.sqlite``. One writer at a time, held by a lock that the kernel frees
+when the holder dies. Every write is durable when :meth:`Ledger.commit` returns (WAL, ``synchronous=FULL``), so that
+an intent is on disk before a paid call leaves. What is not as it was left is refused (``seal``), and the last few
+states are kept (``backup``).
+"""
+
+from pipeline.ledger.book import Ledger
+from pipeline.ledger.opening import open_ledger, read_ledger
+from pipeline.ledger.rows import (
+    EMPTY,
+    Account,
+    FailureRow,
+    FileRow,
+    Money,
+    PictureRow,
+    RequestRow,
+    Snapshot,
+)
+
+__all__ = [
+    "EMPTY",
+    "Account",
+    "FailureRow",
+    "FileRow",
+    "Ledger",
+    "Money",
+    "PictureRow",
+    "RequestRow",
+    "Snapshot",
+    "open_ledger",
+    "read_ledger",
+]

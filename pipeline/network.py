@@ -1,0 +1,221 @@
+"""HTTP clients that connect to allowed addresses only, and answers that never grow beyond what was allowed.
+
+A name is resolved once, all of its addresses are checked, and the connection goes to a checked one: to resolve again
+would let a name server answer differently the second time (DNS rebinding). TLS still verifies the name.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from ipaddress import ip_address
+from urllib.request import getproxies, proxy_bypass
+
+import anyio
+import httpx
+
+from pipeline.addresses import Reach, is_public, refusal
+
+HOSTS = 8
+"""Hosts that one client keeps connections to."""
+CONNECT = 10.0
+"""Seconds that a connection may take to be there."""
+NEXT = 3.0
+"""The same while there are other addresses to try."""
+
+_WBITS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+"""Content coding → what zlib calls it; some servers send ``deflate`` without zlib's header (RFC 9110 §8.4.1.2)."""
+
+
+class Forbidden(Exception):
+    """An address that must not be called; the message says why, without the secrets that its query may hold."""
+
+
+class Oversized(Exception):
+    """An answer that is larger than it may be."""
+
+
+def client(reach: Reach, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
+    """A client of one connection for one exchange at a time, each of which has a deadline of its own.
+
+    It follows no redirect, and its exchanges raise :class:`Forbidden` for what is out of reach.
+    """
+    return httpx.AsyncClient(
+        headers={"Accept-Encoding": "identity", **(headers or {})},
+        follow_redirects=False,
+        timeout=httpx.Timeout(None, connect=CONNECT),
+        transport=Guarded(reach),
+    )
+
+
+async def resolve(host: str) -> list[str]:
+    """The addresses of a host, in the order in which they are to be tried."""
+    found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+def connector(proxy: str | None = None) -> httpx.AsyncBaseTransport:
+    """What connects, for one host or for one proxy."""
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+    return httpx.AsyncHTTPTransport(verify=_ssl_context(), limits=limits, proxy=proxy)
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+@dataclass(slots=True)
+class _Door:
+    """The connections to one host, and its addresses: all of them checked, the one that worked last first."""
+
+    connector: httpx.AsyncBaseTransport
+    addresses: list[str]
+
+
+class Guarded(httpx.AsyncBaseTransport):
+    """Connects to public addresses, and to what ``reach`` adds to them. It serves one exchange at a time.
+
+    Where the environment names a proxy, that one resolves names and connects: only what an address shows is refused
+    then, and a name without a dot, which the proxy would look for in its own network.
+    """
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        self._doors: dict[str, _Door] = {}
+        self._proxies = getproxies()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request to where it may go.
+
+        Raises:
+            Forbidden: when it may not go there; nothing was sent.
+        """
+        url, host = str(request.url), request.url.raw_host.decode("ascii")
+        allowed = self._reach.allows(url)
+        proxy = self._proxy(request.url.scheme, host if ":" in host else request.url.netloc.decode("ascii"))
+        if not allowed and (why := refusal(url)):
+            raise Forbidden(_clipped(why))
+        if not allowed and proxy is None:
+            return await self._checked(request, host)
+        if not allowed and "." not in host and ":" not in host:
+            raise Forbidden(f"{_clipped(host)} is in a private network")
+        return await (await self._door(f"through {proxy}", proxy)).connector.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        while self._doors:
+            await self._doors.popitem()[1].connector.aclose()
+
+    def _proxy(self, scheme: str, place: str) -> str | None:
+        """The proxy that the environment names for a host and port, as httpx by itself would use it."""
+        proxy = self._proxies.get(scheme) or self._proxies.get("all")
+        if not proxy or proxy_bypass(place):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+    async def _door(self, name: str, proxy: str | None = None) -> _Door:
+        door = self._doors.pop(name, None) or _Door(connector(proxy), [])
+        while len(self._doors) >= HOSTS:
+            await self._doors.pop(next(iter(self._doors))).connector.aclose()
+        self._doors[name] = door
+        return door
+
+    async def _checked(self, request: httpx.Request, host: str) -> httpx.Response:
+        """Send a request to a checked address of its host."""
+        door = await self._door(host)  # one for each host: a pool knows addresses only, and many hosts share one
+        door.addresses = door.addresses or await _checked_addresses(host)
+        for left in range(len(door.addresses) - 1, -1, -1):
+            try:
+                return await door.connector.handle_async_request(_to(request, door.addresses[0], host, last=not left))
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if not left:
+                    door.addresses = []  # to be resolved again the next time
+                    raise
+                door.addresses.append(door.addresses.pop(0))
+        raise AssertionError  # pragma: no cover  # there is one address at least
+
+
+async def _checked_addresses(host: str) -> list[str]:
+    """The addresses of a host, unless one of them is not public."""
+    try:
+        addresses = await resolve(host)
+    except (OSError, UnicodeError):
+        addresses = []
+    for address in addresses:
+        if not is_public(ip_address(address)):
+            raise Forbidden(f"{_clipped(host)} is in a private network, at {address}")
+    if not addresses:
+        raise httpx.ConnectError("there is no such host")
+    return addresses
+
+
+def _to(request: httpx.Request, address: str, host: str, *, last: bool) -> httpx.Request:
+    """The request as it goes to an address; its header names the host, and TLS verifies that."""
+    extensions = {**request.extensions, "sni_hostname": host.rstrip(".")}
+    if not last:
+        extensions["timeout"] = {**extensions.get("timeout", {}), "connect": NEXT}
+    url = request.url.copy_with(host=address)
+    return httpx.Request(request.method, url, headers=request.headers, stream=request.stream, extensions=extensions)
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= 120 else f"{text[:100]}…"
+
+
+async def body(response: httpx.Response, most: int) -> bytes | None:
+    """A response's body, decoded; None when it is encoded in a way that can't be read, such as twice.
+
+    Neither what arrives nor what it decodes to ever takes more than ``most`` bytes: a few kB of gzip can be gigabytes.
+
+    Raises:
+        Oversized: when it is larger.
+        httpx.DecodingError: when it is not what its header says.
+    """
+    codings = [name.lower() for name in response.headers.get_list("content-encoding", split_commas=True)]
+    codings = [name for name in codings if name not in ("", "identity")]
+    readable = len(codings) < 2 and all(name in _WBITS for name in codings)
+    data, arrived = bytearray(), 0
+    decoder = _Decoder(_WBITS[codings[0]]) if readable and codings else None
+    async for chunk in response.aiter_raw():
+        arrived += len(chunk)
+        data += decoder.decoded(chunk, most + 1 - len(data)) if decoder else chunk if readable else b""
+        if max(arrived, len(data)) > most:
+            raise Oversized
+    if decoder and arrived and not decoder.ended:
+        raise httpx.DecodingError("the answer ends early")
+    return bytes(data) if readable else None
+
+
+class _Decoder:
+    """Undoes one content coding, at most so many bytes at a time."""
+
+    def __init__(self, wbits: tuple[int, ...]) -> None:
+        self._wbits = wbits
+        self._zlib = zlib.decompressobj(wbits[0])
+        self._begun = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it was there."""
+        return self._zlib.eof
+
+    def decoded(self, chunk: bytes, most: int) -> bytes:
+        """What a chunk decodes to: all of it, or the first ``most`` bytes."""
+        if self.ended:
+            return b""  # whatever follows the end
+        begun, self._begun = self._begun, True
+        try:
+            return self._zlib.decompress(chunk, most)
+        except zlib.error as error:
+            if begun or len(self._wbits) == 1:
+                raise httpx.DecodingError(str(error)) from None
+        self._zlib = zlib.decompressobj(self._wbits[1])
+        try:
+            return self._zlib.decompress(chunk, most)
+        except zlib.error as error:
+            raise httpx.DecodingError(str(error)) from None
