@@ -99,7 +99,7 @@ class ManifestError(PipelineError):
         self.count = len(found) + (more or 0)
         rest = self.count - len(self.problems)
         if rest or more is None:
-            fact = "… and more" if more is None else f"… and {rest:,} more"
+            fact = "… and perhaps more" if more is None else f"… and {rest:,} more"
             self.problems.append(Problem(None, "", fact, "mend these first"))
         super().__init__("\n".join(map(str, self.problems)))
 

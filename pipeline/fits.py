@@ -117,7 +117,7 @@ class _Compiler:
     def _exclusiveMinimum(self, limit: float) -> Check:  # noqa: N802  # as it is written
         return lambda value: not _number(value) or value > limit
 
-    def _uniqueItems(self, wanted: bool) -> Check:  # noqa: FBT001, N802  # as it is written
+    def _uniqueItems(self, wanted: bool) -> Check:  # noqa: N802  # as it is written
         def fits(value: Any) -> bool:  # noqa: ANN401  # any JSON
             if not wanted or not isinstance(value, list):
                 return True

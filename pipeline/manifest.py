@@ -6,6 +6,7 @@ Everything that one key can get wrong is found here, all at once; what takes sev
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -14,12 +15,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.addresses import refusal
-from pipeline.errors import ManifestError, Problem
+from pipeline.errors import MOST_PROBLEMS, ManifestError, Problem
 from pipeline.gateways import DIALECTS
 from pipeline.models import load_model
-from pipeline.schema import definitions, did_you_mean, problems
+from pipeline.schema import definitions, did_you_mean, fits, problems
 from pipeline.sources import exists, read_products, read_tree, resolve, similar_file
-from pipeline.strict_yaml import Map, Seq, key_path, mark_of
+from pipeline.strict_yaml import MAX_NODES, Map, Room, Seq, key_path, mark_of, without_collector
 from pipeline.types import (
     DEADLINE,
     Budget,
@@ -65,6 +66,7 @@ RESERVED = frozenset(
 _AXES = ("resolution", "aspect_ratio", "format")
 
 
+@without_collector()
 def load(
     file: str,
     *,
@@ -83,22 +85,29 @@ def load(
     Raises:
         ManifestError: when the files can't be read or don't fit the schema.
     """
-    tree = read_tree(file)
+    room = Room(MAX_NODES)
+    tree = read_tree(file, room)
     if "plan" in tree and "fingerprint" in tree:
         raise ManifestError([Problem(tree.mark, "", "is a saved plan, no manifest", f"pipeline run {file}")])
     if "products" not in tree and "prompts" not in tree:
         fact = "is no manifest by itself: it has neither products nor prompts"
         raise ManifestError([Problem(tree.mark, "", fact, "house rules are for others to `extends`")])
-    found = list(problems(tree, "manifest"))
-    reader = _Reader(tree, file, providers, dict(places or {}), rehearsal=rehearsal)
+    found = list(itertools.islice(problems(tree, "manifest"), MOST_PROBLEMS + 1))
+    if len(found) > MOST_PROBLEMS:
+        raise ManifestError(found[:MOST_PROBLEMS], None)
+    reader = _Reader(tree, file, providers, dict(places or {}), room, rehearsal=rehearsal)
     if found:
         reader.files_only()
         raise ManifestError([*found, *reader.found])
     return reader.manifest()
 
 
-def _from_file(tree: Map, name: str, value: Map) -> tuple[Seq, list[Problem]]:
-    """The products of ``products.NAME: {from: …}`` and what is wrong with them."""
+def _from_file(tree: Map, name: str, value: Map, room: Room) -> tuple[Seq, list[Problem]]:
+    """The products of ``products.NAME: {from: …}`` and what is wrong with them.
+
+    Raises:
+        ManifestError: when that is too much to go on.
+    """
     path: KeyPath = ("products", name, "from")
     mark = mark_of(tree, path)
     written = str(value["from"])
@@ -108,15 +117,23 @@ def _from_file(tree: Map, name: str, value: Map) -> tuple[Seq, list[Problem]]:
     if not exists(where):
         return empty, [Problem(mark, key_path(path), f"there is no file {written!r}", similar_file(where))]
     try:
-        rows = read_products(str(Path(Path(base).parent, written)), where)
+        rows = read_products(str(Path(Path(base).parent, written)), where, room)
     except ManifestError as error:
         return empty, error.problems
-    found = []
+    found: list[Problem] = []
+    good, more = fits("manifest", "product"), 0
     for index, row in enumerate(rows):
+        if good(row):
+            continue
+        if len(found) >= MOST_PROBLEMS:
+            more += 1
+            continue
         for problem in problems(row, "manifest", definition="product", root=row if isinstance(row, Map) else None):
             inner = key_path(("products", name, index))
             joined = f"{inner}.{problem.path}" if problem.path else inner
             found.append(Problem(problem.mark or rows.marks[index], joined, problem.fact, problem.hint))
+    if more:
+        raise ManifestError(found, more)
     return rows, found
 
 
@@ -124,9 +141,18 @@ class _Reader:
     """Turns a tree that fits the schema into dataclasses, collecting what the schema can't see."""
 
     def __init__(
-        self, tree: Map, file: str, providers: list[str] | None, places: dict[str, str], *, rehearsal: bool
+        self,
+        tree: Map,
+        file: str,
+        providers: list[str] | None,
+        places: dict[str, str],
+        room: Room,
+        *,
+        rehearsal: bool,
     ) -> None:
         self.tree: Any = tree
+        self.room = room
+        self.there: set[Path] = set()  # images that were found: many products share one
         self.places = places
         self.rehearsal = rehearsal
         self.file = file
@@ -135,12 +161,14 @@ class _Reader:
 
     def complain(self, path: KeyPath, fact: str, hint: str = "", *, key: bool = False) -> None:
         self.found.append(Problem(mark_of(self.tree, path, key=key), key_path(path), fact, hint))
+        if len(self.found) > MOST_PROBLEMS:
+            raise ManifestError(self.found, None)
 
     def files_only(self) -> None:
         """What can be said of the files that a manifest of the wrong shape names."""
         for name, value in _items(self.tree.get("products")):
             if isinstance(value, Map) and isinstance(value.get("from"), str):
-                value, found = _from_file(self.tree, name, value)  # noqa: PLW2901  # the file's products
+                value, found = _from_file(self.tree, name, value, self.room)  # noqa: PLW2901  # the file's products
                 self.found += found
                 self.tree["products"].put(name, value, *self.tree["products"].marks[name])
             for index, row in enumerate(value if isinstance(value, Seq) else ()):
@@ -161,7 +189,6 @@ class _Reader:
         model = self.model()
         providers = self.providers(model) if model else ()
         outputs = self.outputs(tree.get("outputs", {}), providers, proofs=self.proofs_of_paid(model, providers))
-        budget = tree.get("budget", {})
         if model is None or not providers:
             raise ManifestError(self.found)
         return Manifest(
@@ -174,10 +201,7 @@ class _Reader:
             products=products,
             prompts=prompts,
             outputs=outputs,
-            budget=Budget(
-                total=micro_usd(budget["usd"]) if "usd" in budget else None,
-                run=micro_usd(budget["run_usd"]) if "run_usd" in budget else None,
-            ),
+            budget=self.budget(tree.get("budget", {}), products),
             source=tree,
             routing=tree.get("routing", "failover"),
             rehearsal=self.rehearsal,
@@ -267,8 +291,11 @@ class _Reader:
             return written
         mark = mark_of(self.tree, path)
         where = resolve(mark.file if mark else self.file, written)
-        if not exists(where):
-            self.complain(path, f"there is no file {written!r}", similar_file(where))
+        if where not in self.there:
+            if exists(where):
+                self.there.add(where)
+            else:
+                self.complain(path, f"there is no file {written!r}", similar_file(where))
         return str(where)
 
     def reference(self, name: str, value: Any) -> tuple[str, str | None]:  # noqa: ANN401  # fits the schema
@@ -281,7 +308,7 @@ class _Reader:
         extra_tags: list[str] = []
         if isinstance(value, Map):
             extra_vars, extra_tags = dict(value.get("vars", {})), list(value.get("tags", []))  # type: ignore[arg-type]  # fits the schema
-            rows, found = _from_file(self.tree, name, value)
+            rows, found = _from_file(self.tree, name, value, self.room)
             self.found += found
             if found:
                 return ()
@@ -312,6 +339,16 @@ class _Reader:
             tags=tuple(dict.fromkeys([*extra_tags, *row.get("tags", [])])),
             path=path,
         )
+
+    def budget(self, written: Any, products: Mapping[str, object]) -> Budget:
+        sets = written.get("set_usd", {})
+        for name in sets:
+            if name not in products:
+                hint = did_you_mean(name, products)
+                self.complain(("budget", "set_usd", name), f"there is no product set {name!r}", hint, key=True)
+        amounts = (written.get(name) for name in ("usd", "run_usd", "day_usd", "confirm_above"))
+        total, run, day, above = (None if usd is None else micro_usd(usd) for usd in amounts)
+        return Budget(total, run, day, {name: micro_usd(usd) for name, usd in sets.items()}, above)
 
     def unique_products(self, products: dict[str, tuple[Product, ...]]) -> None:
         first: dict[str, Product] = {}

@@ -24,6 +24,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from pipeline.addresses import PUBLIC, Reach
 from pipeline.errors import DownloadError, MediaError
 from pipeline.network import Forbidden, client
+from pipeline.paths import check_inside
 from pipeline.proof import Proof, render
 from pipeline.types import EXTENSION, RemoteImage
 
@@ -59,7 +60,7 @@ class PictureJob:
     ``stem`` is the path of the kept original without its extension, ``ratio`` width ÷ height as asked (None: any),
     ``pixels`` about how many were asked for (0: any),
     ``sha256`` the known hash of the original when it was made before, ``copies`` files that may hold the same bytes,
-    ``reach`` where it may be fetched from.
+    ``reach`` where it may be fetched from, ``root`` the output folder, which no link may lead out of.
     """
 
     stem: str
@@ -72,6 +73,7 @@ class PictureJob:
     sha256: str | None = None
     copies: tuple[str, ...] = ()
     reach: Reach = PUBLIC
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +126,14 @@ def _finished(job: PictureJob) -> FinishedPicture:
         (data, image), kept = _fetched(job.image, job.pixels, job.reach), None
     kind = _FORMATS[str(image.format)]
     check_shape(image.size, job.ratio)
-    original = kept or write(f"{job.stem}.{EXTENSION[kind]}", data)
+    original = kept or write(f"{job.stem}.{EXTENSION[kind]}", data, job.root)
     renditions = []
     for rendition in job.renditions:
         same = rendition.format == kind
-        renditions.append(write(rendition.path, data if same else encode(image, rendition.format, rendition.quality)))
+        content = data if same else encode(image, rendition.format, rendition.quality)
+        renditions.append(write(rendition.path, content, job.root))
     if kept is None or not Path(job.thumb).is_file():
-        write(job.thumb, thumbnail(image))
+        write(job.thumb, thumbnail(image), job.root)
     return FinishedPicture(original, kind, image.width, image.height, tuple(renditions))
 
 
@@ -244,10 +247,14 @@ def thumbnail(image: Image.Image, box: tuple[int, int] = THUMB_BOX) -> bytes:
     return out.getvalue()
 
 
-def write(path: str, data: bytes) -> WrittenFile:
-    """Write a file so that its final name never holds half of it."""
+def write(path: str, data: bytes, root: str = "") -> WrittenFile:
+    """Write a file so that its final name never holds half of it, and not where a link leads out of ``root``."""
     target = Path(path)
+    if root:
+        check_inside(root, path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    if root:  # again: the folder may have come into being in between
+        check_inside(root, path)
     temporary = target.with_name(f".{os.getpid()}-{time.monotonic_ns()}-{threading.get_ident()}.part")
     try:
         with temporary.open("wb") as out:

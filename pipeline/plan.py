@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from pipeline.budget import Cap, midnight
 from pipeline.expand import PRIVATE, Expansion, provider_lacks
 from pipeline.ledger import EMPTY, FileRow, Ledger, PictureRow, RequestRow, Snapshot
 from pipeline.types import Cell, Json, Manifest, Picture, Provider, Reference, Spec
@@ -72,6 +73,8 @@ class PlannedRequest:
     resume: RequestRow | None = None
     pool: tuple[Provider, ...] = ()
     wanted: bool = True
+    product: str = ""
+    product_set: str = ""
 
     @property
     def usd(self) -> int:
@@ -104,21 +107,30 @@ class Plan:
         """The price now, in micro-dollars."""
         return sum(request.usd for request in self.requests)
 
-    def caps(self, budget: int | None = None) -> tuple[int | None, int | None]:
-        """The most that a run may add to the bill (``budget`` is one more such cap), and what is left of the
-        campaign's cap; micro-dollars, None is no cap.
-        """
-        money, caps = self.snapshot.money, self.manifest.budget
-        given = [cap for cap in (budget, caps.run) if cap is not None]
-        left = None
-        if caps.total is not None:
-            left = max(0, caps.total - money.spent - money.reserved - money.uncertain)
-        return (min(given) if given else None), left
+    def caps(self, budget: int | None = None) -> list[Cap]:
+        """What every cap has left for a run, in micro-dollars; ``budget`` is one more cap of this run."""
+        wanted, committed = self.manifest.budget, self.snapshot.committed
+        found = []
+        if wanted.total is not None:
+            found.append(Cap("budget.usd", wanted.total, wanted.total - sum(committed.values())))
+        if wanted.day is not None:
+            left = wanted.day - sum(usd for (_, today), usd in committed.items() if today)
+            found.append(Cap("budget.day_usd", wanted.day, left, since=midnight(), until=midnight(1)))
+        for name, usd in wanted.sets.items():
+            left = usd - committed.get((name, True), 0) - committed.get((name, False), 0)
+            found.append(Cap(f"budget.set_usd.{name}", usd, left, product_set=name))
+        for name, run in (("budget.run_usd", wanted.run), ("--budget", budget)):
+            if run is not None:
+                found.append(Cap(name, run, run, run=True))
+        return found
 
-    def cap(self) -> int | None:
-        """The tighter of the caps."""
-        given = [cap for cap in self.caps() if cap is not None]
-        return min(given) if given else None
+    def price_of(self, cap: Cap) -> int:
+        """How much of the price now falls under a cap, in micro-dollars."""
+        return sum(request.usd for request in self.requests if cap.covers(request.product_set))
+
+    def most(self, budget: int | None = None) -> int:
+        """The most that a run can add to the bill, in micro-dollars."""
+        return min([self.usd, *(max(0, cap.left) for cap in self.caps(budget) if cap.product_set is None)])
 
     @property
     def work(self) -> bool:
@@ -308,7 +320,7 @@ class _Planner:
     def requests(self, steps: Iterable[Step]) -> tuple[list[PlannedRequest], dict[str, int]]:
         """Group what is owed by spec and take, and cut it by what one request may make."""
         takes: dict[str, int] = {}
-        groups: dict[tuple[str, int], list[tuple[Picture, str]]] = {}
+        groups: dict[tuple[str, int], list[Cell]] = {}
         resumed: dict[str, tuple[RequestRow, list[tuple[Picture, str]]]] = {}
         for step in steps:
             picture = step.cell.picture
@@ -320,7 +332,7 @@ class _Planner:
             if state.request is not None:
                 resumed.setdefault(state.request.id, (state.request, []))[1].append((picture, step.cell.label))
             else:
-                groups.setdefault((picture.spec.key, take), []).append((picture, step.cell.label))
+                groups.setdefault((picture.spec.key, take), []).append(step.cell)
         result = [self.resumed(row, owed) for row, owed in resumed.values()]
         result += [
             self.unwanted(row)
@@ -328,13 +340,14 @@ class _Planner:
             if row.state != "uncertain" and row.id not in resumed
         ]
         for (_, take), owed in groups.items():
-            spec = owed[0][0].spec
+            spec, product = owed[0].picture.spec, owed[0].place.product
             providers = self.routed(spec)
             most = min(provider.offer.count for provider in providers)  # whoever of the pool makes it
             for start in range(0, len(owed), most):
                 part = owed[start : start + most]
-                pictures = tuple(picture for picture, _ in part)
-                result.append(PlannedRequest(spec, pictures, take, part[0][1], providers))
+                pictures = tuple(cell.picture for cell in part)
+                planned = PlannedRequest(spec, pictures, take, part[0].label, providers)
+                result.append(replace(planned, product=product.id, product_set=product.set))
         return result, takes
 
     def routed(self, spec: Spec) -> tuple[Provider, ...]:
@@ -370,7 +383,8 @@ class _Planner:
         )
         pictures = tuple(picture for picture, _ in owed)
         pool = self.routed(pictures[0].spec) if row.state == "intent" else ()
-        return PlannedRequest(pictures[0].spec, pictures, row.take, owed[0][1], providers, row, pool)
+        planned = PlannedRequest(pictures[0].spec, pictures, row.take, owed[0][1], providers, row, pool)
+        return replace(planned, product=row.product, product_set=row.product_set)
 
 
 def encoding_of(manifest: Manifest, kind: str) -> str:

@@ -9,21 +9,28 @@ references; bare ``@Image`` with exactly one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jinja2
 from jinja2 import StrictUndefined, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from pipeline.schema import did_you_mean
 from pipeline.types import slug
 
 MAX_RENDERED = 20_000
-"""Characters; more than any gateway takes."""
+"""Characters; more than any gateway takes. No part of a template may make more, either."""
+MAX_PARTS = 2000
+"""Parts of one template: names, texts, filters, conditions."""
+MAX_DEPTH = 25
+"""Levels of one template: a chain of filters is as deep as it is long, and Jinja takes cubic time for it."""
 
 SLOT = re.compile(r"@Image(\d*)(?![A-Za-z0-9_])")
 _NEARLY_SLOT = re.compile(r"@(?!(?-i:Image)(?:\d|\b(?![ _-]\d)))im(?:age|g)(?![A-Za-z])[ _-]?\d*", re.IGNORECASE)
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 _NODES = (
     nodes.Template,
@@ -75,6 +82,28 @@ def _replace(text: object, old: str, new: str) -> str:
     return whole.replace(str(old), str(new))
 
 
+def _slug(text: object) -> str:
+    """``slug``, of what can still be in it."""
+    return slug(str(text)[:1000])
+
+
+def _joined(parts: Sequence[object]) -> str:
+    """``a ~ b``, refusing to grow without end."""
+    texts = [str(part) for part in parts]
+    if sum(map(len, texts)) > MAX_RENDERED:
+        raise TemplateProblem(f"`~` makes more than {MAX_RENDERED:,} characters", word="~")
+    return "".join(texts)
+
+
+class _Joins(NodeTransformer):
+    """Puts the careful ``~`` in the place of Jinja's."""
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802  # Jinja's name
+        """A filter on the list of its parts."""
+        self.generic_visit(node)
+        return nodes.Filter(nodes.List(node.nodes), "~", [], [], None, None, lineno=node.lineno)
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """Attributes and items are keys of mappings; there is nothing else to reach."""
 
@@ -93,7 +122,8 @@ def _environment(finalize: Callable[[Any], Any] | None) -> _Environment:
     keep = ("capitalize", "default", "length", "lower", "title", "trim", "upper")
     environment.filters = {name: environment.filters[name] for name in keep} | {
         "replace": _replace,
-        "slug": slug,
+        "slug": _slug,
+        "~": _joined,  # no name that a template can say
     }
     environment.tests = {name: environment.tests[name] for name in _TESTS}
     return environment
@@ -113,13 +143,13 @@ def _words(value: Any) -> Any:  # noqa: ANN401  # whatever a template names
 
 _TEXT = _environment(_words)
 _PATH = _environment(lambda value: value if isinstance(value, jinja2.Undefined) else slug(str(_words(value))))
-ALLOWED_FILTERS = tuple(sorted(_TEXT.filters))
+ALLOWED_FILTERS = tuple(sorted(name for name in _TEXT.filters if name.isidentifier()))
 
 
 class Template:
     """A compiled template: made once per prompt (a compile is a hundred renders), rendered many times."""
 
-    __slots__ = ("_compiled", "names", "source")
+    __slots__ = ("_compiled", "names", "parts", "source")
 
     def __init__(self, source: str, *, path: bool = False) -> None:
         environment = _PATH if path else _TEXT
@@ -131,9 +161,12 @@ class Template:
             raise TemplateProblem(f"the template can't be read: {fact}", line=error.lineno) from None
         except RecursionError:
             raise TemplateProblem("the template is nested too deeply") from None
+        except (ValueError, OverflowError):  # a number of thousands of digits
+            raise TemplateProblem("a number in the template can't be read") from None
         try:
-            _check(tree)
+            self.parts = _check(tree)
             self.names = frozenset(meta.find_undeclared_variables(tree))
+            tree = _Joins().visit(tree)
             self._compiled = environment.from_string(tree)
         except (RecursionError, SyntaxError, MemoryError):
             raise TemplateProblem("the template is nested too deeply") from None
@@ -160,24 +193,37 @@ class Template:
         return "".join(pieces)
 
 
-def _check(tree: nodes.Template) -> None:
-    for node in tree.find_all(nodes.Node):
-        line = getattr(node, "lineno", 1)
-        if isinstance(node, nodes.Filter) and node.name not in ALLOWED_FILTERS:
-            hint = did_you_mean(node.name, ALLOWED_FILTERS)
-            raise TemplateProblem(f"the filter {node.name!r} is not available", hint, word=node.name, line=line)
-        if isinstance(node, nodes.Test) and node.name not in _TESTS:
-            hint = did_you_mean(node.name, _TESTS)
-            raise TemplateProblem(f"the test {node.name!r} is not available", hint, word=node.name, line=line)
-        odd = isinstance(node, nodes.Name) and node.name in _SPECIAL
-        odd = odd or (isinstance(node, nodes.Const) and node.value in (float("inf"), float("-inf")))
-        if odd or not isinstance(node, (*_NODES, nodes.Keyword)):
-            name = str(getattr(node, "name", "") or getattr(node, "value", "")) if odd else type(node).__name__.lower()
-            raise TemplateProblem(
-                f"templates can't use {name!r}",
-                "they take names, filters, if/else and comparisons",
-                line=line,
-            )
+def _check(tree: nodes.Template) -> int:
+    """Whether a template has nothing in it that is not allowed; how many parts it has."""
+    parts, waiting = 0, [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        parts += 1
+        if depth > MAX_DEPTH:
+            raise TemplateProblem("the template is nested too deeply", f"the most is {MAX_DEPTH} levels")
+        if parts > MAX_PARTS:
+            raise TemplateProblem(f"the template has more than {MAX_PARTS:,} parts", "say it more simply")
+        _check_node(node, getattr(node, "lineno", 1))
+        waiting += [(child, depth + 1) for child in reversed([*node.iter_child_nodes()])]
+    return parts
+
+
+def _check_node(node: nodes.Node, line: int) -> None:
+    for kind, known in (("filter", ALLOWED_FILTERS), ("test", _TESTS)):
+        if isinstance(node, nodes.Filter if kind == "filter" else nodes.Test) and node.name not in known:
+            fact = f"the {kind} {node.name!r} is not available"
+            raise TemplateProblem(fact, did_you_mean(node.name, known), word=node.name, line=line)
+    what = type(node).__name__.lower()
+    odd = not isinstance(node, (*_NODES, nodes.Keyword))
+    if isinstance(node, nodes.Name) and node.name in _SPECIAL:
+        odd, what = True, node.name
+    elif isinstance(node, nodes.Const) and isinstance(node.value, int | float) and abs(node.value) > 1e300:
+        odd, what = True, "inf"
+    elif isinstance(node, nodes.Const) and isinstance(node.value, str) and _HALF.search(node.value):
+        raise TemplateProblem("a text in the template has half of a character", "write the character itself", line=line)
+    if odd:
+        hint = "they take names, filters, if/else and comparisons"
+        raise TemplateProblem(f"templates can't use {what!r}", hint, line=line)
 
 
 def slots_used(text: str) -> list[int]:

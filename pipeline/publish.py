@@ -17,7 +17,8 @@ from pipeline import __version__
 from pipeline.errors import MediaError, StorageError
 from pipeline.expand import PRIVATE
 from pipeline.ledger import FileRow, Ledger, PictureRow
-from pipeline.media import decode, thumbnail, write
+from pipeline.media import MAX_BYTES, decode, thumbnail, write
+from pipeline.paths import read_bytes
 from pipeline.plan import Plan, Step
 from pipeline.report.render import render
 from pipeline.report.view import CellView, ReferenceView, SheetView, State, TakeView, TileView
@@ -61,9 +62,9 @@ class Publisher:
                 return sheet
             self.sidecars()
             lines = (json.dumps(self.result(step), ensure_ascii=False) for step in self.plan.steps)
-            write(str(results), ("\n".join(lines) + "\n").encode())
+            write(str(results), ("\n".join(lines) + "\n").encode(), str(self.folder))
             self.write_sheet(None)
-            write(str(guard), self.stamped(sheet, results).encode())
+            write(str(guard), self.stamped(sheet, results).encode(), str(self.folder))
         except OSError as error:
             raise StorageError(f"{error.filename}: can't be written: {error.strerror}") from None
         return sheet
@@ -160,7 +161,7 @@ class Publisher:
         for path, row, cells in self.made():
             text = json.dumps(self.sidecar(row, cells), indent=2, ensure_ascii=False) + "\n"
             if not path.is_file() or path.read_bytes() != text.encode():
-                write(str(path), text.encode())
+                write(str(path), text.encode(), str(self.folder))
 
     def sidecar(self, row: PictureRow, cells: list[Cell]) -> dict[str, Json]:
         """All there is to know of one picture."""
@@ -311,7 +312,8 @@ class Publisher:
         path = self.folder / PRIVATE / thumb_name(row.key, row.take)
         if not path.is_file() or not path.stat().st_size:
             try:
-                write(str(path), thumbnail(decode((self.folder / PRIVATE / row.original).read_bytes())))
+                small = thumbnail(decode((self.folder / PRIVATE / row.original).read_bytes()))
+                write(str(path), small, str(self.folder))
             except (OSError, MediaError):
                 return None
         return data_uri(path.read_bytes())
@@ -323,7 +325,8 @@ class Publisher:
             path = self.folder / PRIVATE / "thumbs" / f"reference-{reference.digest}.webp"
             try:
                 if not path.is_file():
-                    write(str(path), thumbnail(decode(Path(reference.source).read_bytes()), _REFERENCE_BOX))
+                    small = thumbnail(decode(read_bytes(Path(reference.source), MAX_BYTES)), _REFERENCE_BOX)
+                    write(str(path), small, str(self.folder))
                 thumb = data_uri(path.read_bytes())
             except (OSError, MediaError):
                 thumb = None

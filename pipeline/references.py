@@ -6,6 +6,7 @@ Limits are the model's own data (``reference`` in its YAML); the formats' names 
 from __future__ import annotations
 
 import hashlib
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,12 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import MediaError
+from pipeline.paths import read_bytes
 from pipeline.types import ReferenceLimits
 
 _READABLE = ("PNG", "JPEG", "WEBP")
+MAX_BYTES = 64 * 2**20
+"""Larger files are no references: the models take 10 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,12 @@ def read_reference(path: str) -> ReferenceFacts:
         MediaError: when it can't be read or is no picture of a known format.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_bytes(Path(path), MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise MediaError(f"is larger than {MAX_BYTES // 2**20} MiB")
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_READABLE) as image:
+            with Image.open(io.BytesIO(data), formats=_READABLE) as image:
                 width, height, kind = *image.size, str(image.format).lower()
                 # A phone's JPEG with a second picture behind the first is still a JPEG.
                 kind = "jpeg" if kind == "mpo" else kind

@@ -15,15 +15,16 @@ from typing import Literal
 import anyio
 
 from pipeline.addresses import PUBLIC, Reach
+from pipeline.budget import Budget
 from pipeline.engine import Engine, Event, Order, Outcome
 from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
-from pipeline.engine.session import Budget
 from pipeline.errors import MediaError, StorageError, first_error
 from pipeline.expand import PRIVATE
 from pipeline.keys import find_keys
 from pipeline.ledger import FileRow, Ledger, PictureRow, RequestRow
 from pipeline.media import PictureJob, Rendition, finish
+from pipeline.paths import is_inside
 from pipeline.plan import Plan, PlannedRequest, Step, copies_of, encoding_of, file_damage
 from pipeline.proof import Proof
 from pipeline.types import Cell, Manifest, Picture, Spec
@@ -74,7 +75,7 @@ def carry_out(
                 plan.manifest.providers,
                 Journal(ledger),
                 executor,
-                budget=Budget(*plan.caps(budget)),
+                budget=Budget(plan.caps(budget)),
                 keys=keys,
                 events=events,
                 hints=hints,
@@ -118,7 +119,7 @@ async def _run(make: Callable[[], Engine], wanted: list[Order], interrupted: Cal
                 if not first:
                     os._exit(130)
                 first = False
-                engine.stop("interrupted")
+                engine.stop()
 
     async with anyio.create_task_group() as group:
         group.start_soon(watch)
@@ -175,6 +176,8 @@ def _order(
         size=None if request.spec.aspect_ratio == "auto" else expected_size(manifest, request.spec),
         images=row.images if row else (),
         sent=row.created if row else 0.0,
+        product=request.product,
+        product_set=request.product_set,
     )
 
 
@@ -191,6 +194,7 @@ def _job(manifest: Manifest, picture: Picture, take: int, cells: list[Cell], rea
         renditions=_renditions(manifest, cells),
         thumb=f"{private}/{thumb_name(picture.key, take)}",
         pixels=_pixels(manifest, picture.spec),
+        root=str(manifest.outputs.folder),
         reach=reach,
     )
 
@@ -241,7 +245,7 @@ def prune(plan: Plan, ledger: Ledger) -> tuple[int, int]:
     wanted = {Path(step.cell.file).with_suffix(".json").as_posix() for step in plan.steps}
     removed = []
     for row in plan.gone:
-        if file_damage(f"{folder}/{row.path}", row):
+        if file_damage(f"{folder}/{row.path}", row) or not is_inside(str(folder), f"{folder}/{row.path}"):
             continue
         Path(folder, row.path).unlink(missing_ok=True)
         sidecar = Path(row.path).with_suffix(".json").as_posix()
@@ -325,4 +329,5 @@ def _rebuild_job(plan: Plan, row: PictureRow, cells: list[Cell], copies: tuple[s
         thumb=f"{folder}/{PRIVATE}/{thumb_name(row.key, row.take)}",
         sha256=row.sha256,
         copies=copies,
+        root=str(folder),
     )

@@ -165,7 +165,9 @@ def problems(
         (key_path(tuple(error.absolute_path)), close)
         for error in errors
         if error.validator == "additionalProperties"
-        for key in itertools.islice((key for key in error.instance if key not in error.schema["properties"]), MOST_PROBLEMS)
+        for key in itertools.islice(
+            (key for key in error.instance if key not in error.schema["properties"]), MOST_PROBLEMS
+        )
         for close in difflib.get_close_matches(key[:_LONG_WORD], error.schema["properties"], n=1)
     }
     for error in errors:
@@ -224,8 +226,8 @@ def _explain(  # noqa: C901  # one short case per keyword of the schema
         case "minItems" | "minProperties" | "minLength":
             fact = f"has only {len(value)} of {limit}" if value else "is empty"
             yield Problem(mark, here, fact, f"for example {_short(error.schema.get('examples', ['…'])[0])}")
-        case "maxItems" | "maxLength":
-            things = "characters" if isinstance(value, str) else "items"
+        case "maxItems" | "maxProperties" | "maxLength":
+            things = "characters" if isinstance(value, str) else "keys" if isinstance(value, dict) else "items"
             yield Problem(mark, here, f"has {len(value):,} {things}", f"the most is {limit:,}")
         case "minimum" | "maximum":
             word = "least" if error.validator == "minimum" else "most"

@@ -12,16 +12,15 @@ import itertools
 import json
 import os
 import re
-import stat
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, Problem
+from pipeline.paths import read_bytes
 from pipeline.schema import did_you_mean
 from pipeline.strict_yaml import (
     MAX_BYTES,
-    MAX_KEY,
     MAX_NODES,
     Map,
     Room,
@@ -37,6 +36,7 @@ from pipeline.strict_yaml import (
 from pipeline.types import KeyPath
 
 _SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+_HALF = re.compile("[\ud800-\udfff]")
 _SEPARATORS = re.compile(r"[\s;,]+")
 _ALIKE = 2000  # names in a folder that a missing one is compared with
 MAX_FILES = 50
@@ -66,20 +66,6 @@ def read_text(path: Path, file: str) -> str:
         raise ManifestError([Problem(Mark(file, line, 1), "", "is not UTF-8 text", hint)]) from None
     except (OSError, ValueError) as error:
         raise _cannot(file, f"can't be read: {getattr(error, 'strerror', None) or error}") from None
-
-
-def read_bytes(path: Path, most: int) -> bytes:
-    """The first ``most`` bytes of a file. Only of a real one: a pipe or a device has no end, and may never answer;
-    and not by the size that it says it has, which for the files of a kernel is a lie.
-
-    Raises:
-        OSError: when it can't be read, or is no regular file.
-    """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(0, "it is no file", str(path))
-        return opened.read(most)
 
 
 def _cannot(file: str, fact: str, hint: str = "") -> ManifestError:
@@ -243,7 +229,13 @@ def _read_json(text: str, file: str, room: Room) -> Value:
 
 
 def _placed(value: object, mark: Mark) -> Value:
-    """A value as JSON reads it, all of it at one place."""
+    """A value as JSON reads it, all of it at one place.
+
+    Raises:
+        ManifestError: for a text with half of a character in it.
+    """
+    if isinstance(value, str) and _HALF.search(value):
+        raise ManifestError([Problem(mark, "", f"{value!r} has half of a character", "write the character itself")])
     if isinstance(value, list):
         seq = Seq(mark)
         for item in value:
@@ -252,6 +244,7 @@ def _placed(value: object, mark: Mark) -> Value:
     if isinstance(value, Map):
         result = Map(mark)
         for key, item in value.items():
+            _placed(key, mark)
             result.put(key, _placed(item, mark), mark, mark)
         return result
     return value  # type: ignore[return-value]  # a scalar

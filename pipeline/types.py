@@ -219,10 +219,13 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Caps in micro-dollars; None is no cap."""
+    """Caps in micro-dollars; None is no cap. ``sets``: those of product sets; above ``confirm_above`` a run asks."""
 
     total: int | None = None
     run: int | None = None
+    day: int | None = None
+    sets: Mapping[str, int] = field(default_factory=dict)
+    confirm_above: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline import __version__
-from pipeline.cli import catalogue, commands, emulate
+from pipeline.cli import catalogue, commands, emulate, running, trust
+from pipeline.verify import Part
 
 _EXIT_CODES = """\
 exit codes:
@@ -39,7 +40,9 @@ start here:
     parser.add_argument("--version", action="version", version=f"campaign-pipeline {__version__}")
     _common(parser, defaults=True)
     commands_ = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_init, _validate, _plan, _run, _cancel, _status, _report, _models, _providers, _emulate):
+    for add in (_init, _validate, _plan, _run, _cancel, _status, _report):
+        add(commands_)
+    for add in (_verify, _restore, _unlock, _models, _providers, _emulate):
         add(commands_)
     return parser.parse_args(argv)
 
@@ -94,6 +97,10 @@ def _provider(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="a rehearsal: gateways emulated on this machine, free, without keys, in a folder of its own",
     )
+
+
+def _budget(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--budget", type=_dollars, metavar="USD", help="spend at most this in this run, e.g. 5.50")
 
 
 def _allow_private(parser: argparse.ArgumentParser) -> None:
@@ -159,6 +166,17 @@ _count.__name__ = "number (0 or more)"
 _workers.__name__ = "number (1 or more)"
 _speed.__name__ = "speed (0.01 to 10000)"
 _dollars.__name__ = "amount (dollars, such as 5.50)"
+
+
+def _part(text: str) -> Part:
+    number, _, of = text.partition("/")
+    part = Part(int(number), int(of))
+    if not 1 <= part.number <= part.of <= 10_000:
+        raise ValueError
+    return part
+
+
+_part.__name__ = "part (N/OF, such as 2/7)"
 
 
 def _port(text: str) -> int:
@@ -229,6 +247,7 @@ def _plan(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     )
     _manifest(parser)
     _selection(parser)
+    _budget(parser)
     parser.add_argument("-o", dest="output", metavar="FILE", help="save the plan; `pipeline run FILE` runs exactly it")
     parser.add_argument("--detailed-exitcode", action="store_true", help="exit with 5 when there is work to do")
     _json(parser)
@@ -238,7 +257,7 @@ def _run(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     parser = _command(
         commands_,
         "run",
-        commands.run,
+        running.run,
         "make what is owed, then write the contact sheet",
         "pipeline run campaign.yaml\n"
         "pipeline run campaign.yaml --only 'enamel-blue/*' --limit 4\n"
@@ -260,7 +279,8 @@ def _run(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
         metavar="N",
         help="with --emulate: its gateways work N times as fast as real ones (default: 10)",
     )
-    parser.add_argument("--budget", type=_dollars, metavar="USD", help="spend at most this in this run, e.g. 5.50")
+    _budget(parser)
+    parser.add_argument("--yes", action="store_true", help="go on also above the manifest's budget.confirm_above")
     _allow_private(parser)
     parser.add_argument("--prune", action="store_true", help="remove files of cells that the manifest no longer has")
     parser.add_argument(
@@ -300,10 +320,61 @@ def _status(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
         "status",
         commands.status,
         "show how far a campaign is, and what it has cost",
-        "pipeline status campaign.yaml\npipeline status campaign.yaml --json",
+        "pipeline status campaign.yaml\n"
+        "pipeline status campaign.yaml --money       # by provider, product and day, from the ledger alone\n"
+        "pipeline status campaign.yaml --csv > costs.csv",
     )
     _manifest(parser)
+    parser.add_argument("--money", action="store_true", help="spent, reserved, uncertain and saved, in detail")
+    parser.add_argument("--csv", action="store_true", help="the same for accounting: a line per day and product")
     _json(parser)
+
+
+def _verify(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "verify",
+        trust.verify,
+        "hash every file again, and check the ledger",
+        "pipeline verify campaign.yaml\n"
+        "pipeline verify campaign.yaml --subset 2/7  # the second seventh, for a check every night",
+        "Read every output file and kept original, hold them against the ledger, check the ledger itself,\n"
+        "and list what is open, with what becomes of it. What is found damaged the next run makes anew:\n"
+        "free, where the kept original or a copy of it is whole. Exits with 3 when anything is damaged.",
+    )
+    _manifest(parser)
+    parser.add_argument(
+        "--subset", type=_part, default=Part(), metavar="N/OF", help="only one of so many parts of the files"
+    )
+    _json(parser)
+
+
+def _restore(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "restore",
+        trust.restore,
+        "put the ledger's last backup back, and adopt all pictures that lie here",
+        "pipeline restore campaign.yaml\npipeline restore campaign.yaml --from /backups/ledger.sqlite",
+        "For a ledger that is damaged or gone: set it aside, put its newest whole backup in its place (or an\n"
+        "empty ledger), and adopt every kept original that it doesn't know, so that none is paid again.",
+    )
+    _manifest(parser)
+    parser.add_argument("--from", dest="source", metavar="FILE", help="this ledger instead of the newest backup")
+
+
+def _unlock(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "unlock",
+        trust.unlock,
+        "see who holds a campaign, and end it with --force",
+        "pipeline unlock campaign.yaml\npipeline unlock campaign.yaml --force",
+        "One run at a time holds a campaign. The lock of a run that ended, or was killed, is free at once;\n"
+        "this is for one that hangs. Ended with --force, it loses nothing that was paid.",
+    )
+    _manifest(parser)
+    parser.add_argument("--force", action="store_true", help="end the run that holds it: asked first, then killed")
 
 
 def _report(commands_: Any) -> None:  # noqa: ANN401  # argparse's own

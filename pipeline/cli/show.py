@@ -38,6 +38,10 @@ class Console:
         if not self.quiet:
             print(self.style(text, "yellow", sys.stderr), file=sys.stderr)
 
+    def ask(self, text: str) -> None:
+        """A question, on the terminal."""
+        print(self.style(text, "bold", sys.stderr), end="", file=sys.stderr, flush=True)
+
     def error(self, text: str) -> None:
         """What is wrong."""
         print(self.style(text, "red", sys.stderr), file=sys.stderr)
@@ -77,14 +81,14 @@ def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> Iterator[
         yield "  ".join(cells).rstrip()
 
 
-def plan_lines(plan: Plan, console: Console, ledger: Ledger | None) -> Iterator[str]:
+def plan_lines(plan: Plan, console: Console, ledger: Ledger | None, budget: int | None = None) -> Iterator[str]:
     """A plan for people: totals, the price, per product; with ``-v`` every cell with its reason."""
     if console.verbose:
         yield from _cell_lines(plan, console, ledger)
         yield ""
     yield from _product_table(plan, console)
     yield ""
-    yield from _summary(plan, console)
+    yield from _summary(plan, console, budget)
 
 
 def _product_table(plan: Plan, console: Console) -> Iterator[str]:
@@ -121,7 +125,7 @@ def _prices(plan: Plan) -> dict[str, int]:
     }
 
 
-def _summary(plan: Plan, console: Console) -> Iterator[str]:
+def _summary(plan: Plan, console: Console, budget: int | None) -> Iterator[str]:
     selected = [step for step in plan.steps if step.selected]
     making = [step for step in selected if step.action == "make"]
     owed = {step.cell.picture.key for step in making}
@@ -161,10 +165,12 @@ def _summary(plan: Plan, console: Console) -> Iterator[str]:
         if unit
         else " (proofs are free)"
     )
-    cap = plan.cap()
-    if cap is not None and plan.usd > cap:
-        room = f"room for {cap // unit:,} of {count(len(owed), 'picture')}" if unit else "no room"
-        yield console.style(f"the budget leaves {dollars(cap)} for this run: {room}", "yellow")
+    for cap in plan.caps(budget):
+        price, left = plan.price_of(cap), max(0, cap.left)
+        if price > left:
+            room = f"room for {left // unit:,} of {count(price // unit, 'picture')}" if unit else "no room"
+            of = f" (of {dollars(cap.usd)})" if left != cap.usd else ""
+            yield console.style(f"{cap.name} leaves {dollars(left)}{of}: {room}", "yellow")
     if not plan.work and all(step.action == "done" for step in selected):
         yield console.style("nothing to do", "green")
 
@@ -203,7 +209,7 @@ def prompt_diff(old: str, new: str, console: Console) -> Iterator[str]:
                 yield f"{console.style(sign, style)} … {lead} {middle} {tail} …".replace("  ", " ")
 
 
-def plan_json(plan: Plan) -> dict[str, Json]:
+def plan_json(plan: Plan, budget: int | None = None) -> dict[str, Json]:
     """A plan for scripts."""
     owed = {step.cell.picture.key for step in plan.steps if step.selected and step.action == "make"}
     return {
@@ -219,7 +225,9 @@ def plan_json(plan: Plan) -> dict[str, Json]:
         "failed": plan.counted("failed"),
         "uncertain": plan.counted("uncertain"),
         "usd": plan.usd / 1e6,
-        "budget_usd": None if (cap := plan.cap()) is None else cap / 1e6,
+        "budget": [
+            {"name": cap.name, "usd": cap.usd / 1e6, "left_usd": max(0, cap.left) / 1e6} for cap in plan.caps(budget)
+        ],
         "steps": [
             {
                 "label": step.cell.label,

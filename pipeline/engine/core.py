@@ -13,13 +13,14 @@ import anyio
 from anyio.abc import TaskGroup
 
 from pipeline.addresses import PUBLIC, Reach
+from pipeline.budget import Budget
 from pipeline.engine.drive import BudgetReached, Drive, StillOpen
 from pipeline.engine.finish import Finish
 from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
 from pipeline.engine.lane import MINUTE, Lane, LaneDown, backoff
-from pipeline.engine.orders import Event, Order, Outcome, Stop
-from pipeline.engine.session import Budget, Session
+from pipeline.engine.orders import Event, Order, Outcome
+from pipeline.engine.session import Session
 from pipeline.engine.wire import Wire
 from pipeline.errors import (
     LaneStopped,
@@ -69,7 +70,7 @@ class Engine:
         }
         for lane in self.lanes.values():
             lane.opened = partial(self._hand_on, lane)
-        self.session = Session(journal, executor, budget or Budget(None, None), events, hints or Hints())
+        self.session = Session(journal, executor, budget or Budget(), events, hints or Hints())
         self._room = anyio.Semaphore(FINISHING)
         self._stop = anyio.Event()
         self._leaving = anyio.Event()
@@ -123,17 +124,14 @@ class Engine:
             await lane.wire.close()
         return told
 
-    def stop(self, why: Stop) -> None:
-        """No new submits from now on. Interrupted, polls and waits end too; paid calls and writes get a few seconds."""
-        if self._stop.is_set() and why == "budget":
-            return
-        self.session.outcome.stopped = why
+    def stop(self) -> None:
+        """No new submits from now on. Polls and waits end too; paid calls and writes get a few seconds."""
+        self.session.outcome.stopped = "interrupted"
         self._stop.set()
         self._wake()
-        if why == "interrupted":
-            self._leaving.set()
-            for scope in self._cancel:
-                scope.cancel()
+        self._leaving.set()
+        for scope in self._cancel:
+            scope.cancel()
 
     async def _leave(self) -> None:
         """After an interrupt, end even what is shielded, when its time is up."""
@@ -268,7 +266,8 @@ class Engine:
         match error:
             case BudgetReached():
                 self.session.pending(order, "")
-                self.stop("budget")
+                self.session.outcome.reached.add(reason)
+                self.session.outcome.stopped = self.session.outcome.stopped or "budget"
             case LaneDown():
                 if drive.open or not self._enqueue(order.anew()):
                     self.session.pending(order, reason)

@@ -20,7 +20,7 @@ from pipeline.engine.session import Session
 from pipeline.errors import Forgotten, LaneStopped, LostAnswer, Refused, RequestError, TryLater
 from pipeline.gateways import DIALECTS, Dialect
 from pipeline.ledger import RequestRow
-from pipeline.types import Answer, Call, Fate, Flow, Job, RemoteImage, Trace, dollars
+from pipeline.types import Answer, Call, Fate, Flow, Job, RemoteImage, Trace
 
 RESENDS = 4
 """How often a paid call with our own id is sent again after a lost answer, before it is left for the next run."""
@@ -30,7 +30,7 @@ MOST_USD = 10**12
 
 
 class BudgetReached(RequestError):
-    """The next submit would exceed the cap."""
+    """The next submit would exceed the cap of this name."""
 
 
 class StillOpen(RequestError):
@@ -74,8 +74,7 @@ class Drive:
         )
         self.receipts = list(order.receipts)
         self.state = order.state
-        self.reserved = order.reserved
-        self.here = False  # whether this run reserved it
+        self.hold = session.budget.known(order.reserved, order.product_set, order.sent)
         self.left_at = order.sent  # when the paid call last left, Unix seconds
         self.on_wire = False  # whether a paid call is under way whose fate is unknown
         self.doubt = order.state == "intent"  # whether an earlier paid call of this id may have arrived
@@ -131,6 +130,8 @@ class Drive:
 
     async def carry(self) -> None:
         """Bring the references to the gateway; those of an earlier run's call are sent as they were then."""
+        if self.state == "new":
+            self.afford(self.price)  # before anything is uploaded for nothing
         references = self.order.spec.references
         sent = self.job.images
         if len(sent) == len(references) and not any(image.startswith("sha256:") for image in sent):
@@ -245,17 +246,21 @@ class Drive:
         """Take the money from the budget, and commit the intent."""
         order, session = self.order, self.session
         known = self.state == "intent"  # asked for by an earlier run, which may not have reached the gateway
-        if not known:
-            self.reserved = self.price
-        if not session.budget.reserve(self.reserved, known=known):
-            raise BudgetReached(f"{dollars(self.reserved)} more would exceed the budget")
-        self.here = True
-        if not known:
+        self.afford(self.hold.usd if known else self.price, known=known)
+        if known:
+            self.hold = session.budget.take_over(self.hold, order.product_set)
+        else:
+            self.hold = session.budget.reserve(self.price, order.product_set)
             await session.journal.write(
                 lambda ledger: ledger.add_spec(order.spec),
                 lambda ledger: ledger.add_request(self.row("intent")),
             )
             self.state = "intent"
+
+    def afford(self, usd: int, *, known: bool = False) -> None:
+        """Raise BudgetReached, with the cap's name, when so much more would exceed one."""
+        if cap := self.session.budget.exceeded(usd, self.order.product_set, known=known):
+            raise BudgetReached(cap)
 
     def wired(self, on_wire: bool) -> None:
         """Take note of whether the paid call is out."""
@@ -326,7 +331,7 @@ class Drive:
         usd = usd if 0 <= usd < MOST_USD else self.price
         if self.state != "new":
             await self.session.journal.write(lambda ledger: ledger.settle(self.order.id, state, usd, error))
-            self.session.budget.settle(self.reserved, usd, here=self.here)
+            self.session.budget.settle(self.hold, usd)
 
     def row(self, state: str) -> RequestRow:
         """The order as the ledger keeps it."""
@@ -342,9 +347,11 @@ class Drive:
             address=self.provider.base_url or "",
             label=order.label,
             state=state,
-            reserved=self.reserved,
+            reserved=self.hold.usd,
             usd=0,
             created=time.time(),
             error=None,
             images=as_sent(self.job.images, order.spec.references),
+            product=order.product,
+            product_set=order.product_set,
         )

@@ -35,6 +35,8 @@ class Order:
     images: tuple[str, ...] = ()
     sent: float = 0.0
     pool: tuple[str, ...] = ()
+    product: str = ""
+    product_set: str = ""
 
     @property
     def count(self) -> int:
@@ -98,4 +100,5 @@ class Outcome:
     pending: int = 0
     usd: int = 0
     stopped: Stop | None = None
+    reached: set[str] = field(default_factory=set)  # names of the caps that had no room
     lanes: dict[str, str] = field(default_factory=dict)  # provider → why it stopped

@@ -7,44 +7,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 import anyio
 
+from pipeline.budget import Budget
 from pipeline.engine.carry import Carrier
 from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
 from pipeline.engine.orders import Event, Order, Outcome
 from pipeline.ledger import Ledger
-
-
-@dataclass(slots=True)
-class Budget:
-    """The hard caps: reserved before a submit, settled after. Micro-dollars; None is no cap.
-
-    ``run`` caps what this run adds to the bill; ``total`` is what is left of the campaign's cap, open requests of
-    earlier runs taken off already.
-    """
-
-    run: int | None
-    total: int | None
-    run_used: int = 0
-    total_used: int = 0
-
-    def reserve(self, usd: int, *, known: bool = False) -> bool:
-        """Take ``usd`` of what is left; False when there isn't so much. ``known``: open since an earlier run."""
-        if usd and self.run is not None and self.run_used + usd > self.run:
-            return False
-        if usd and not known and self.total is not None and self.total_used + usd > self.total:
-            return False
-        self.run_used += usd
-        self.total_used += 0 if known else usd
-        return True
-
-    def settle(self, reserved: int, usd: int, *, here: bool) -> None:
-        """Replace what was reserved by what it came to; ``here``: whether this run had reserved it."""
-        self.run_used += usd - reserved if here else 0
-        self.total_used += usd - reserved
 
 
 class Session:

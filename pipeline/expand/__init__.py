@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from pipeline.prompt import Template, TemplateProblem, check_slots
 from pipeline.references import read_reference, url_digest
 from pipeline.schema import did_you_mean
 from pipeline.sources import exists
+from pipeline.strict_yaml import without_collector
 from pipeline.types import (
     EXTENSION,
     Cell,
@@ -35,6 +38,13 @@ from pipeline.types import (
     Spec,
     slug,
 )
+
+MAX_PARTS = 50_000
+"""Parts of all templates together; compiling that many takes two seconds."""
+MAX_STEPS = 20_000_000
+"""Parts of templates, as often as they are rendered: some ten seconds."""
+MAX_TEXT = 150_000_000
+"""Bytes of all rendered prompts, or of all paths and labels together."""
 
 __all__ = ["MAX_CELLS", "PRIVATE", "Expansion", "expand", "provider_lacks"]
 
@@ -58,6 +68,7 @@ class Expansion:
         return digest.hexdigest()
 
 
+@without_collector()
 def expand(manifest: Manifest) -> Expansion:
     """All cells of a manifest.
 
@@ -78,11 +89,13 @@ class _Expander:
         self.facts: dict[tuple[str, str], Reference] = {}
         self.pictures: dict[str, Picture] = {}
         self.cells: list[Cell] = []
+        self.parts = self.bytes = 0
 
     def run(self) -> Expansion:
         self.matrix.cap()
         templates = {p.id: self.template(p.text, (*p.path, "text")) for p in self.manifest.prompts}
         images = {p.id: self.image_templates(p) for p in self.manifest.prompts}
+        self.effort(templates, images)
         seen: set[str] = set()
         for group in self.manifest.products.values():
             for product in group:
@@ -106,10 +119,32 @@ class _Expander:
 
     def template(self, text: str, path: KeyPath) -> Template | None:
         try:
-            return Template(text)
+            template = Template(text)
         except TemplateProblem as problem:
             self.found.add(path, problem.fact, problem.hint, word=problem.word)
             return None
+        self.parts += template.parts
+        if self.parts > MAX_PARTS:
+            fact = f"the templates up to here have more than {MAX_PARTS:,} parts"
+            raise ManifestError([self.manifest.problem(path, fact, "say them more simply, or split the campaign")])
+        return template
+
+    def effort(
+        self,
+        templates: dict[str, Template | None],
+        images: dict[str, list[tuple[str, str, Template | None]] | None],
+    ) -> None:
+        """Refuse what would take too long to render, before it is begun."""
+        steps = 0
+        for prompt in self.manifest.prompts:
+            every = [templates[prompt.id], *(template for _, _, template in images[prompt.id] or ())]
+            parts = sum(template.parts for template in every if template is not None)
+            products = sum(len(self.manifest.products.get(name, ())) for name in prompt.sets)
+            steps += products * math.prod(len(values) for values in prompt.vary.values()) * parts
+            if steps > MAX_STEPS:
+                fact = f"rendering it for every product takes more than {MAX_STEPS:,} steps"
+                path: KeyPath = (*prompt.path, "text")
+                raise ManifestError([self.manifest.problem(path, fact, "say it more simply, or split the campaign")])
 
     def image_templates(self, prompt: Prompt) -> list[tuple[str, str, Template | None]] | None:
         if prompt.images is None:
@@ -204,6 +239,8 @@ class _Expander:
             place: KeyPath = prompt.path if prompt.images is None else (*prompt.path, "images", slot)
             place = place if self.manifest.holds(place) else (*prompt.path, "images", number - 1)
             fact = f"there is no image {name!r}"
+            if self.found.often(place):
+                return None
             if group == "product" and "{{" not in name:
                 self.found.add(place, f"{fact} here", did_you_mean(name, known), at=product.id)
             elif "{{" not in name:
@@ -238,7 +275,7 @@ class _Expander:
     ) -> str | None:
         """The rendered prompt, its slots checked against ``count`` references; None when it can't be rendered."""
         path: KeyPath = (*prompt.path, "text")
-        if template is None:
+        if template is None or self.found.often(path):
             return None
         try:
             text = template.render(context).strip()
@@ -253,6 +290,10 @@ class _Expander:
             self.found.add(path, fact, hint, at=product.id, word=word)
         for word, fact, hint in warnings:
             self.found.add(path, fact, hint, word=word, warning=True)
+        self.bytes += sys.getsizeof(text)
+        if self.bytes > MAX_TEXT:
+            fact = f"the prompts up to here render to more than {MAX_TEXT // 10**6} MB"
+            raise ManifestError([self.manifest.problem(path, fact, "make them shorter, or split the campaign")])
         return text
 
     # ── one place: its outputs ──────────────────────────────────────────────────────────────────

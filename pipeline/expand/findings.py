@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
-from pipeline.errors import Mark, Problem
+from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, Problem
 from pipeline.strict_yaml import key_path
 from pipeline.types import KeyPath, Manifest
 
@@ -18,31 +20,60 @@ class Findings:
 
     manifest: Manifest
     met: dict[tuple[KeyPath, str, str, str, bool], dict[str, None]] = field(default_factory=dict)
+    facts: Counter[bool] = field(default_factory=Counter)  # how many errors, how many warnings
+    tries: Counter[KeyPath] = field(default_factory=Counter)  # how often a place was wrong
 
     def add(
         self, path: KeyPath, fact: str, hint: str = "", *, at: str = "", word: str = "", warning: bool = False
     ) -> None:
-        """Note a problem at a key path; ``at`` is the product it was met at, ``word`` what to look for in the text."""
-        self.met.setdefault((path, fact, hint, word, warning), {})[at] = None
+        """Note a problem at a key path; ``at`` is the product it was met at, ``word`` what to look for in the text.
+
+        Raises:
+            ManifestError: with all that was found, when that is enough for anybody.
+        """
+        key = (path, fact, hint, word, warning)
+        if key not in self.met:
+            self.facts[warning] += 1
+            if warning and self.facts[True] > MOST_PROBLEMS:
+                return
+            self.met[key] = {}
+        self.met[key][at] = None
+        if not warning:
+            self.tries[path] += 1
+        if self.facts[False] > MOST_PROBLEMS:
+            errors = (problem for problem in self.problems() if not problem.warning)
+            raise ManifestError([*self.manifest.problems, *errors], None)
+
+    def often(self, path: KeyPath) -> bool:
+        """Whether enough was found wrong here: more of the same tells nothing new, and costs time."""
+        return self.tries[path] >= MOST_PROBLEMS
 
     def problems(self) -> Iterator[Problem]:
         """One located problem for each fact."""
+        lines = cache(_lines)
         for (path, fact, hint, word, warning), at in self.met.items():
             ids = [name for name in at if name]
-            many = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+            least = "at least " if self.often(path) else ""
+            many = f" and {least}{len(ids) - 1} more" if len(ids) > 1 else ""
             where = f" (product {ids[0]}{many})" if ids else ""
             mark = self.manifest.mark(path)
-            yield Problem(find_word(mark, word), key_path(path), fact + where, hint, warning)
+            if mark is not None and word:
+                mark = find_word(mark, word, lines(mark.file))
+            yield Problem(mark, key_path(path), fact + where, hint, warning)
+        if self.facts[True] > MOST_PROBLEMS:
+            yield Problem(None, "", f"… and {self.facts[True] - MOST_PROBLEMS:,} more", warning=True)
 
 
-def find_word(mark: Mark | None, word: str) -> Mark | None:
-    """The place of ``word`` in the text that starts at ``mark``, or ``mark`` when it isn't found."""
-    if mark is None or not word:
-        return mark
+def _lines(file: str) -> tuple[str, ...]:
+    """The lines of a file that was read already."""
     try:
-        lines = Path(mark.file).read_text("utf-8-sig").splitlines()
+        return tuple(Path(file).read_text("utf-8-sig").splitlines())
     except (OSError, ValueError):
-        return mark
+        return ()
+
+
+def find_word(mark: Mark, word: str, lines: Sequence[str]) -> Mark:
+    """The place of ``word`` in the text that starts at ``mark``, or ``mark`` when it isn't found."""
     pattern = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
     for number, line in enumerate(lines[mark.line - 1 : mark.line + 200], mark.line):
         found = pattern.search(line, mark.column - 1 if number == mark.line else 0)

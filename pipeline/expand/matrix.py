@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase, translate
 from typing import NamedTuple
 
-from pipeline.errors import ManifestError
+from pipeline.errors import MOST_PROBLEMS, ManifestError
 from pipeline.expand.findings import Findings
 from pipeline.schema import did_you_mean
 from pipeline.types import EXTENSION, KeyPath, Manifest, Place, Rule
@@ -17,9 +17,13 @@ from pipeline.types import EXTENSION, KeyPath, Manifest, Place, Rule
 MAX_CELLS = 200_000
 """More is refused before it is built: at $0.028 a picture this is thousands of dollars in one manifest."""
 MAX_VARIANT = 100
+MAX_COMPARISONS = 5_000_000
+"""Of rules with places and outputs: two seconds. A hundred rules for fifty thousand places."""
+_HINTS = 10  # rules that matched nothing for which the nearest name is looked for
 
 OUTPUT_AXES = ("resolution", "aspect_ratio", "variant", "format", "provider")
 _GLOB = re.compile(r"[*?\[]")
+_COUNTED = 10**15  # a number that is still read; the next can have a million digits
 
 
 class Combo(NamedTuple):
@@ -30,6 +34,26 @@ class Combo(NamedTuple):
     variant: int
     format: str
     provider: str = ""  # empty where the matrix has no such axis
+
+
+class Wanted:
+    """What a rule wants of one dimension: names, or globs."""
+
+    __slots__ = ("globs", "names")
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        globs = [pattern for pattern in patterns if _GLOB.search(pattern)]
+        self.globs = [re.compile(translate(glob)).match for glob in globs]
+        self.names = frozenset(patterns) - set(globs)
+
+    def has(self, name: str) -> bool:
+        """Whether a name is wanted."""
+        return name in self.names or any(match(name) for match in self.globs)
+
+    @property
+    def cost(self) -> int:
+        """Comparisons that one question takes."""
+        return 1 + len(self.globs)
 
 
 class Matrix:
@@ -43,21 +67,41 @@ class Matrix:
         self.hits: set[KeyPath] = set()
         self.known: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Combo]] = {}
         self.cells = 0
+        self.comparisons = 0
+        self.include = [_of_places(rule) for rule in self.outputs.include]
+        self.exclude = [_of_places(rule) for rule in self.outputs.exclude]
 
     def cap(self) -> None:
         """Refuse too large a matrix before building it."""
         outputs = self.manifest.outputs
-        cells = 0
+        cells = places = 0
         shape = len(outputs.resolution) * len(outputs.aspect_ratio) * len(outputs.format) * outputs.variants
         shape *= len(outputs.provider) or 1
         for prompt in self.manifest.prompts:
             products = sum(len(self.manifest.products.get(name, ())) for name in prompt.sets)
-            cells += products * math.prod(len(values) for values in prompt.vary.values()) * shape
+            here = products * math.prod(len(values) for values in prompt.vary.values())
+            places, cells = places + here, cells + here * shape
         if cells > MAX_CELLS:
-            fact = f"the matrix has {cells:,} cells, and the most is {MAX_CELLS:,}"
+            many = f"{cells:,}" if cells < _COUNTED else f"more than {_COUNTED:,}"
+            fact = f"the matrix has {many} cells, and the most is {MAX_CELLS:,}"
             hint = "shorten an axis, or split the campaign into several manifests"
             raise ManifestError([*self.manifest.problems, self.manifest.problem(("outputs",), fact, hint)])
+        tags = max((len(product.tags) for group in self.manifest.products.values() for product in group), default=0)
+        for rule in (*self.include, *self.exclude):
+            each = sum(wanted.cost * (max(tags, 1) if key == "tag" else 1) for key, wanted in rule.items())
+            self.compare(places * (1 + each))
         self.whole = _whole(self.manifest)
+
+    def compare(self, number: int) -> None:
+        """Count comparisons, before they are made.
+
+        Raises:
+            ManifestError: when they are too many to wait for.
+        """
+        self.comparisons += number
+        if self.comparisons > MAX_COMPARISONS:
+            fact = f"the include and exclude rules take more than {MAX_COMPARISONS:,} comparisons"
+            raise ManifestError([self.manifest.problem(("outputs",), fact, "use fewer of them, or fewer globs")])
 
     def at(self, place: Place) -> list[Combo]:
         """The combinations of a place."""
@@ -67,20 +111,25 @@ class Matrix:
             "set": (place.product.set,),
             "tag": place.product.tags,
         } | {axis: (label,) for axis, label in place.vary}
-        include = tuple(i for i, rule in enumerate(self.outputs.include) if _matches_place(rule, attributes))
-        exclude = tuple(i for i, rule in enumerate(self.outputs.exclude) if _matches_place(rule, attributes))
+        include = tuple(i for i, rule in enumerate(self.include) if _matches_place(rule, attributes))
+        exclude = tuple(i for i, rule in enumerate(self.exclude) if _matches_place(rule, attributes))
         combos = self.known.get((include, exclude))
         if combos is None:
             combos = self.known[include, exclude] = self.combos(include, exclude)
         self.cells += len(combos)
-        if self.cells > MAX_CELLS:
+        self.capped(self.cells)
+        return combos
+
+    def capped(self, cells: int) -> None:
+        """Refuse more cells than there may be."""
+        if cells > MAX_CELLS:
             fact = f"the include rules make more than {MAX_CELLS:,} cells"
             raise ManifestError([self.manifest.problem(("outputs", "include"), fact, "narrow them")])
-        return combos
 
     def combos(self, include: tuple[int, ...], exclude: tuple[int, ...]) -> list[Combo]:
         """The combinations where these rules apply."""
         outputs = self.outputs
+        self.compare(len(self.whole))
         combos = dict.fromkeys(self.whole)
         for index in include:
             rule = outputs.include[index]
@@ -88,9 +137,12 @@ class Matrix:
             if more:
                 self.hits.add(rule.path)
             combos.update(dict.fromkeys(more))
+            self.capped(len(combos))
         for index in exclude:
             rule = outputs.exclude[index]
-            gone = [combo for combo in combos if _matches_combo(rule, combo)]
+            wanted = {axis: Wanted(rule.where[axis]) for axis in Combo._fields if axis in rule.where}
+            self.compare(len(combos) * (1 + sum(each.cost for each in wanted.values())))
+            gone = [combo for combo in combos if _matches_combo(wanted, combo)]
             if gone:
                 self.hits.add(rule.path)
             for combo in gone:
@@ -122,6 +174,7 @@ class Matrix:
         if math.prod(map(len, axes)) > MAX_CELLS:
             fact = f"the rule makes more than {MAX_CELLS:,} cells"
             raise ManifestError([self.manifest.problem(rule.path, fact, "narrow it")])
+        self.compare(math.prod(map(len, axes)))
         for resolution, ratio, variant, kind, provider in itertools.product(*axes):
             if kind not in EXTENSION:
                 self.hits.add(rule.path)
@@ -136,12 +189,15 @@ class Matrix:
 
     def unmatched(self) -> None:
         """Complain of the rules that matched nothing."""
-        for rule in (*self.outputs.include, *self.outputs.exclude):
-            if rule.path not in self.hits and not self.manifest.complained(rule.path):
-                self.found.add(rule.path, "the rule matches nothing", self.hint(rule))
+        rules = [rule for rule in (*self.outputs.include, *self.outputs.exclude) if rule.path not in self.hits]
+        rules = [rule for rule in rules if not self.manifest.complained(rule.path)][: MOST_PROBLEMS + 1]
+        known = self.names() if rules else {}
+        for number, rule in enumerate(rules):
+            hint = self.hint(rule, known) if number < _HINTS else ""
+            self.found.add(rule.path, "the rule matches nothing", hint)
 
-    def hint(self, rule: Rule) -> str:
-        """For a rule that matched nothing: the first value in it that nothing has."""
+    def names(self) -> dict[str, Iterable[str]]:
+        """The names that there are, by dimension."""
         manifest = self.manifest
         products = [product for group in manifest.products.values() for product in group]
         known: dict[str, Iterable[str]] = {
@@ -158,6 +214,10 @@ class Matrix:
         for prompt in manifest.prompts:
             for axis, values in prompt.vary.items():
                 known[axis] = [*known.get(axis, ()), *values]
+        return known
+
+    def hint(self, rule: Rule, known: Mapping[str, Iterable[str]]) -> str:
+        """For a rule that matched nothing: the first value in it that nothing has."""
         for axis, patterns in rule.where.items():
             if axis in OUTPUT_AXES and rule in self.outputs.include and not _GLOB.search("".join(patterns)):
                 continue  # an include rule may name what the matrix lacks
@@ -182,19 +242,14 @@ def _whole(manifest: Manifest) -> list[Combo]:
     ]
 
 
-def _matches_place(rule: Rule, attributes: dict[str, tuple[str, ...]]) -> bool:
-    for key, patterns in rule.where.items():
-        if key in OUTPUT_AXES:
-            continue
-        names = attributes.get(key, ())
-        if not any(fnmatchcase(name, pattern) for name in names for pattern in patterns):
-            return False
-    return True
+def _of_places(rule: Rule) -> dict[str, Wanted]:
+    """What a rule wants of the place itself."""
+    return {key: Wanted(patterns) for key, patterns in rule.where.items() if key not in OUTPUT_AXES}
 
 
-def _matches_combo(rule: Rule, combo: Combo) -> bool:
-    for axis, value in zip(Combo._fields, combo, strict=True):
-        patterns = rule.where.get(axis)
-        if patterns is not None and not any(fnmatchcase(str(value), pattern) for pattern in patterns):
-            return False
-    return True
+def _matches_place(rule: Mapping[str, Wanted], attributes: Mapping[str, tuple[str, ...]]) -> bool:
+    return all(any(map(wanted.has, attributes.get(key, ()))) for key, wanted in rule.items())
+
+
+def _matches_combo(rule: Mapping[str, Wanted], combo: Combo) -> bool:
+    return all(wanted.has(str(getattr(combo, axis))) for axis, wanted in rule.items())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from pipeline.errors import ManifestError
 from pipeline.expand.findings import Findings
+from pipeline.paths import Links
 from pipeline.prompt import Template, TemplateProblem
 from pipeline.types import KeyPath, Manifest
 
@@ -16,9 +18,15 @@ MAX_PART = 200
 MAX_TOLD = 3
 """Problems of the path that are told one by one: a path without the ratio in it has thousands."""
 
+MAX_TEXT = 150_000_000
+"""Signs of all paths and labels together."""
+_VARIANTS = re.compile("[\u034f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+
 _PATH = re.compile(r"[^/\\\x00-\x1f\x7f:*?\"<>|]{1,200}(?:/[^/\\\x00-\x1f\x7f:*?\"<>|]{1,200}){0,19}")
 _BAD_PART = re.compile(
-    r"(?:^|/)(?:\.{1,2}|[^/]*[. ]|(?:con|prn|aux|nul|com\d|lpt\d)(?:\.[^/]*)?)(?:/|$)", re.IGNORECASE
+    r"(?:^|/)(?:\.{1,2}|[^/]*[. ]|(?:con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$) *(?:\.[^/]*)?"
+    r"|(?:pipeli|report|result)~\d.*)(?:/|\Z)",  # the last are what Windows also calls our own files
+    re.IGNORECASE,
 )
 
 _AT: KeyPath = ("outputs", "path")
@@ -29,7 +37,12 @@ class Names:
 
     def __init__(self, manifest: Manifest, found: Findings) -> None:
         self.found = found
+        self.manifest = manifest
         self.native = manifest.outputs.native
+        self.signs = 0
+        self.links = Links(manifest.outputs.folder)
+        for name in ("", "/originals", "/thumbs"):
+            self.inside(f"{PRIVATE}{name}")
         self.told = 0
         self.labels: set[str] = set()
         # Path, folded → whose it is, and the label that took it.
@@ -47,6 +60,11 @@ class Names:
             return None
         file = self.rendered(context, label, extension)
         self.labels.add(label)
+        self.signs += len(label) + 3 * len(file)
+        if self.signs > MAX_TEXT:
+            fact = f"the paths of all cells have more than {MAX_TEXT // 10**6} million characters"
+            raise ManifestError([self.manifest.problem(_AT, fact, "make them shorter")])
+        self.inside(file.rpartition("/")[0])
         stem = file if self.native else file.rpartition(".")[0]
         if self.claim(file, label, label):
             self.claim(f"{stem}.json", key, label)
@@ -60,9 +78,10 @@ class Names:
             file = self.path.render(context)
         except TemplateProblem as problem:
             self.found.add(_AT, problem.fact, problem.hint, word=problem.word)
+            self.path = None  # it would fail for the next cell, too
             return label
         long = not file.isascii() and any(len(part.encode()) > MAX_PART for part in file.split("/"))
-        if long or not _PATH.fullmatch(file) or _BAD_PART.search(file) or file.casefold().startswith(PRIVATE):
+        if long or _bad(file) or not (file.isascii() or not _bad(_plain(file))):
             fact = f"{file!r} is no path inside the output folder"
             self.tell(fact, "use plain names and `/`, without `..`, and no reserved name")
         elif not file.endswith((f".{extension}", ".jpeg" if extension == "jpg" else f".{extension}")):
@@ -71,7 +90,7 @@ class Names:
 
     def claim(self, file: str, owner: str, label: str) -> bool:
         """Take a path; False, and a problem, when it is taken (in any case and Unicode form) by another owner."""
-        folded = file.lower() if file.isascii() else unicodedata.normalize("NFC", file).casefold()
+        folded = file.lower() if file.isascii() else _plain(file)
         other, first = self.folders.get(folded) or self.taken.setdefault(folded, (owner, label))
         folder = folded.rpartition("/")[0]
         while folder and folder not in self.folders and other == owner:
@@ -84,6 +103,13 @@ class Names:
         self.tell(f"two cells have the path {file!r}: {first} and {label}", f"name what differs ({axes})")
         return False
 
+    def inside(self, folder: str) -> None:
+        """Complain of a folder that is a link out of the output folder."""
+        link = self.links.out(folder)
+        if link:
+            fact = f"{link!r} is a link that leads out of the output folder"
+            self.found.add(("outputs", "folder"), fact, "remove it; `folder` itself may be a link")
+
     def tell(self, fact: str, hint: str) -> None:
         """One problem of the path; after a few, they are only counted."""
         self.told += 1
@@ -94,3 +120,16 @@ class Names:
         """Say how many problems were not told one by one."""
         if self.told > MAX_TOLD:
             self.found.add(_AT, f"and {self.told - MAX_TOLD:,} more such paths")
+
+
+def _bad(file: str) -> bool:
+    """Whether it is no path that stays inside the output folder on every system, beside what is there."""
+    if not file.isprintable():
+        return True
+    return not _PATH.fullmatch(file) or _BAD_PART.search(file) is not None or file.lower().startswith(PRIVATE)
+
+
+def _plain(file: str) -> str:
+    """A path as the most forgetful file system sees it: without case, compatible signs and variants."""
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", file).casefold())
+    return _VARIANTS.sub("", plain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from pipeline.expand.findings import Findings
 from pipeline.schema import did_you_mean
 from pipeline.types import KeyPath, Manifest, Offer, Place, Prompt, Spec
@@ -60,7 +62,13 @@ def provider_lacks(offer: Offer, spec: Spec) -> list[tuple[str, str, str]]:
     for what in ("resolution", "aspect_ratio", "format"):
         value, known = getattr(spec, what), getattr(offer, what)
         if value not in known:
-            found.append((what, f"{what} {value!r} is not offered", did_you_mean(value, known)))
+            found.append((what, f"{what} {value!r} is not offered", _nearest(value, known)))
     if spec.aspect_ratio == "auto" and not count and offer.gateway == "runware":
         found.append(("aspect_ratio", "auto needs a reference image", "name a ratio"))
     return found
+
+
+@lru_cache(maxsize=256)
+def _nearest(value: str, known: tuple[str, ...]) -> str:
+    """What is offered instead; asked for every cell anew."""
+    return did_you_mean(value, known)

@@ -7,7 +7,9 @@ states are kept (``backup``).
 """
 
 from pipeline.ledger.book import Ledger
+from pipeline.ledger.lock import Holder, check_free, end, held, holder
 from pipeline.ledger.opening import open_ledger, read_ledger
+from pipeline.ledger.restoring import Restored, newest, put_back
 from pipeline.ledger.rows import (
     EMPTY,
     Account,
@@ -24,11 +26,19 @@ __all__ = [
     "Account",
     "FailureRow",
     "FileRow",
+    "Holder",
     "Ledger",
     "Money",
     "PictureRow",
     "RequestRow",
+    "Restored",
     "Snapshot",
+    "check_free",
+    "end",
+    "held",
+    "holder",
+    "newest",
     "open_ledger",
+    "put_back",
     "read_ledger",
 ]

@@ -9,9 +9,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
+from pipeline.budget import midnight
 from pipeline.errors import LedgerError
 from pipeline.ledger.backup import back_up
 from pipeline.ledger.rows import Account, FailureRow, FileRow, Money, PictureRow, RequestRow, Snapshot
@@ -112,10 +112,13 @@ class Ledger:
         return int(self._db.execute("SELECT coalesce(sum(kept), 0) FROM runs").fetchone()[0])
 
     def damage(self) -> str:
-        """What SQLite finds wrong in the whole database; empty when nothing is."""
+        """What is wrong in the whole database, by SQLite's rules and by ours; empty when nothing is."""
+        made = "SELECT sum(p.usd) FROM pictures p WHERE p.request = r.id"
+        less = self._db.execute(f"SELECT id FROM requests r WHERE NOT {_OPEN} AND usd < ({made})")  # noqa: S608
+        wrong = [f"request {row[0]} cost less than its pictures" for row in less]
         found = [str(row[0]) for row in self._db.execute("PRAGMA integrity_check(3)")]
         found += [f"{row[0]} row {row[1]} names no {row[2]}" for row in self._db.execute("PRAGMA foreign_key_check")]
-        return "" if found == ["ok"] else "; ".join(line for line in found if line != "ok")
+        return "; ".join(wrong + [line for line in found if line != "ok"])
 
     def serial(self) -> int:
         """The number of the last commit."""
@@ -141,6 +144,10 @@ class Ledger:
         for row in map(PictureRow._make, rows):
             result.setdefault(row.key, []).append(row)
         return {key: takes[:-1] for key, takes in result.items()}
+
+    def pictures(self) -> Iterator[PictureRow]:
+        """Every take of every picture."""
+        return map(PictureRow._make, self._db.execute("SELECT * FROM pictures ORDER BY key, take"))
 
     def providers(self) -> dict[str, tuple[str, str, str]]:
         """Request id → (provider, model, the gateway's own id) of all requests that made pictures."""
@@ -350,11 +357,6 @@ class Ledger:
         """Close the database."""
         self._opened.close()
         self.seal.close()
-
-
-def midnight() -> float:
-    """When today began, local time, in Unix seconds."""
-    return datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
 def _text(text: str | None) -> str | None:

@@ -59,10 +59,7 @@ def lock(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            who = holder(folder) or "a process that didn't say who it is"
-            raise LedgerLocked(
-                f"another run holds this campaign ({who}): wait for it, stop it, or see `pipeline unlock`"
-            ) from None
+            raise _locked(folder) from None
         except OSError as error:
             text = f"{folder}: can't be locked ({error.strerror}): keep the output folder on a local disk"
             raise LedgerError(text) from None
@@ -77,6 +74,21 @@ def lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def check_free(folder: Path) -> None:
+    """Whether nobody holds the campaign now: asked early, before any work is done in vain.
+
+    Raises:
+        LedgerLocked: when somebody does.
+    """
+    if held(folder):
+        raise _locked(folder)
+
+
+def _locked(folder: Path) -> LedgerLocked:
+    who = holder(folder) or "a process that didn't say who it is"
+    return LedgerLocked(f"another run holds this campaign ({who}): wait for it, stop it, or see `pipeline unlock`")
 
 
 def held(folder: Path) -> bool:

@@ -16,7 +16,7 @@ from fakes.virtual import EPOCH, Clock
 from pipeline.gateways.reading import unix, utc
 from pipeline.types import Answer, Call, Offer
 
-Fate = Literal["done", "broken", "moderated", "moderated-paid", "partial", "forgotten", "stuck"]
+End = Literal["done", "broken", "moderated", "moderated-paid", "partial", "forgotten", "stuck"]
 """How a job ends. broken: not billed; partial: one picture less is made, and billed; forgotten: billed, then unknown;
 stuck: not before the faults have ended."""
 
@@ -34,7 +34,7 @@ class Job:
     accepted: float
     ready: float
     listed: float
-    fate: Fate
+    fate: End
     usd: int = 0
 
     @property
@@ -67,7 +67,7 @@ class Account:
         """The job that this paid call asks for again, where the gateway recognises it."""
         return None
 
-    def accept(self, call: Call, request: str, fate: Fate, seconds: float, lag: float) -> Job:
+    def accept(self, call: Call, request: str, fate: End, seconds: float, lag: float) -> Job:
         """Take a paid call, and bill it."""
         body = self.body(call)
         now, count = self.clock.now, int(body[self.offer.fields.get("count", "count")])
@@ -81,7 +81,7 @@ class Account:
         self.jobs[remote] = job
         return job
 
-    def fate(self, fate: Fate) -> Fate:
+    def fate(self, fate: End) -> End:
         """A fate as this gateway has it."""
         return fate
 
@@ -132,7 +132,7 @@ class Fake(Account):
         """``id``; null at the gateway without one."""
         return call.json["id"]  # type: ignore[index,call-overload,return-value]
 
-    def fate(self, fate: Fate) -> Fate:
+    def fate(self, fate: End) -> End:
         """It refuses for nothing, and knows what it took for ever."""
         return {"moderated-paid": "moderated", "forgotten": "done"}.get(fate, fate)  # type: ignore[return-value]
 
@@ -145,7 +145,11 @@ class Fake(Account):
         return Answer(422, {}, {"error": "content policy"})
 
     def ask(self, call: Call) -> Answer:
-        """How a job goes."""
+        """How a job goes; or which one has an id of ours."""
+        if "/ours/" in call.url:
+            ours = call.url.rpartition("/")[2]
+            found = next((job for job in self.jobs.values() if job.ours == ours), None)
+            return self.accepted(found) if found else Answer(404, {}, {"error": "unknown"})
         job = self.jobs.get(call.url.rpartition("/")[2])
         if job is None:
             return Answer(404, {}, {"error": "unknown"})
@@ -202,7 +206,7 @@ class Aimlapi(Account):
         """``X-Client-Request-Id``."""
         return call.headers.get("X-Client-Request-Id")
 
-    def fate(self, fate: Fate) -> Fate:
+    def fate(self, fate: End) -> End:
         """What it refuses it never bills; there is nothing to forget."""
         return {"moderated-paid": "moderated", "forgotten": "done"}.get(fate, fate)  # type: ignore[return-value]
 

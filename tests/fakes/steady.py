@@ -56,7 +56,9 @@ class Steady:
         assert self.child.stdin
         assert self.child.stdout
         self.child.stdin.write(json.dumps([str(said), [str(word) for word in argv]]) + "\n")
-        pid = int(self.child.stdout.readline())
+        pid = int(self.child.stdout.readline() or 0)
+        if not pid:
+            raise RuntimeError("the command line can't be imported")
         hanging = threading.Timer(PATIENCE, os.kill, (pid, 9))
         hanging.start()
         try:
@@ -82,12 +84,16 @@ class _Numbered(ModuleType):
 
 def _number() -> None:
     """Number the temporary files: ``.1-N-1.part``."""
-    from pipeline import media
+    from pipeline import files, media
 
     numbers = itertools.count(1)
-    media.time = _Numbered(time, monotonic_ns=lambda: next(numbers))  # type: ignore[attr-defined]
-    media.threading = _Numbered(threading, get_ident=lambda: 1)  # type: ignore[attr-defined]
-    media.os = _Numbered(os, getpid=lambda: 1)  # type: ignore[attr-defined]
+    for module in (files, media):
+        steady = {
+            "time": _Numbered(time, monotonic_ns=lambda: next(numbers)),
+            "threading": _Numbered(threading, get_ident=lambda: 1),
+            "os": _Numbered(os, getpid=lambda: 1),
+        }
+        vars(module).update({name: value for name, value in steady.items() if name in vars(module)})
 
 
 def _serve() -> None:

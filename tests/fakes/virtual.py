@@ -87,7 +87,7 @@ class _Jumping(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self._turns += 1
         if self._turns > TURNS:
-            raise Stuck(f"{TURNS:,} turns, and no end")
+            raise Stuck(f"{TURNS:,} turns, and no end after {self._clock.now + LONGEST - self._until:,.1f} s")
         # The loop's own pipe, by which threads wake it: there are none, but a future's callback writes to it.
         told = super().select(0)
         if told:
@@ -117,10 +117,11 @@ class Signals:
 
     _waiting: list[anyio.Event] = field(default_factory=list)
 
-    def tell(self) -> None:
-        """A signal to leave."""
+    def tell(self) -> bool:
+        """A signal to leave; False when the run doesn't listen (yet): then it simply ends."""
         for event in self._waiting:
             event.set()
+        return bool(self._waiting)
 
     @contextlib.contextmanager
     def receiver(self, *_: object) -> Iterator[AsyncIterator[int]]:

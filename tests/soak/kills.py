@@ -37,7 +37,7 @@ NAMED, RANDOM = 50, 120
 """Kills at each named point, at least; and at random moments."""
 TOTAL = 1000
 STANDS = 3
-"""Campaigns at a time, each with a gateway of its own."""
+"""Campaigns at a time, at most, each with a gateway of its own."""
 PRODUCTS, VARIANTS = 3, 2
 RUNS = 4
 """Runs in which everything must be at its end, once nobody kills them any more."""
@@ -112,6 +112,7 @@ class Tally:
     hits: Counter[str] = field(default_factory=Counter)
     wrong: list[tuple[Wrong, str]] = field(default_factory=list)
     uncertain: int = 0
+    again: int = 0  # chains that needed more than one run to their end
 
     def row(self, gateway: str, seconds: float) -> Row:
         """Its line of the table."""
@@ -126,7 +127,7 @@ class Tally:
             found["recorded twice"],
             self.uncertain,
             seconds,
-            f"{len(named)} points, {least} times or more; {self.hits[ANY]} at random",
+            f"{len(named)} points, {least} times or more; {self.hits[ANY]} at random; {self.again} ended by a second run",
         )
 
 
@@ -271,6 +272,7 @@ class Stand:
             if not found.wrong:
                 break
             self.history.append(f"run {number + 1}: {found.wrong[0][1]}")
+            self.tally.again += number == 0
         if self.chance.random() < 0.1:
             self.forks.start(self.command).code()
             found = self.audit()
@@ -341,12 +343,13 @@ def kills(gateway: str, scale: float, seed: int) -> Tally:
     todo = schedule(gateway, scale, random.Random(f"{seed} {gateway}"))
     tally = Tally()
     folder = Path(tempfile.mkdtemp(prefix=f"soak-{gateway}-"))
-    with ThreadPoolExecutor(STANDS) as pool:
+    count = min(STANDS, -(-len(todo) // 20))  # a stand costs a second, and a few kills don't
+    with ThreadPoolExecutor(count) as pool:
         stands = []
-        for number in range(STANDS):
+        for number in range(count):
             place = folder / f"stand{number}"
             place.mkdir()
-            stand = Stand(gateway, number, todo[number::STANDS], place, tally, seed)
+            stand = Stand(gateway, number, todo[number::count], place, tally, seed)
             stands.append(pool.submit(stand.run))
         for running_stand in stands:
             running_stand.result()

@@ -19,27 +19,30 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
 
 import anyio
 
-from fakes.accounts import ACCOUNTS, Account, Fate, Job
+from fakes.accounts import ACCOUNTS, Account, End, Job
 from fakes.dialect import FakeById, FakeWithoutId
 from fakes.virtual import Clock, Signals, Stuck, virtual
 from pipeline.engine import core
 from pipeline.engine.lane import MAX_WAIT
 from pipeline.errors import DownloadError, LedgerError, LostAnswer, MediaError, StorageError, TryLater
+from pipeline import expand as expansion
 from pipeline.expand import PRIVATE, expand
 from pipeline.gateways import DIALECTS
 from pipeline.ledger import Ledger, open_ledger
 from pipeline.manifest import load
 from pipeline.media import FinishedPicture, PictureJob, WrittenFile
 from pipeline.models import load_model
+from pipeline.prompt import Template
 from pipeline.plan import Plan, Selection, make_plan
 from pipeline.run import carry_out
-from pipeline.types import Answer, Budget, Call, Flow, Manifest, Offer, Polling, Provider
+from pipeline.types import Answer, Budget, Call, Fate, Flow, Manifest, Offer, Polling, Provider, Trace
 
 TAG = "x-model-request"
 """A header by which the wire knows whose paid call it is; no gateway reads it."""
@@ -72,7 +75,7 @@ class Paid:
     """
 
     kind: str = "ok"
-    fate: Fate = "done"
+    fate: End = "done"
     after: float = 7.0
     seconds: float = 5.0
     lag: float = 0.0
@@ -143,6 +146,17 @@ class _Tagged:
             flow.close()
 
 
+class _FakeWithLookup(FakeById):
+    """The fake dialect by our id, at a gateway that also tells what became of one."""
+
+    def trace(self, job: Any, sent: float, now: float, claimed: frozenset[str]) -> Trace:
+        """Ask for it by our id."""
+        answer = yield Call("GET", f"{job.base_url}/ours/{job.id}")
+        if answer.status == 404 and isinstance(answer.json, dict):
+            return Fate("not-accepted", text="it does not know the id")
+        return Fate("accepted", answer) if answer.status == 200 and answer.json else Fate("unknown")
+
+
 @dataclass(slots=True)
 class _Run:
     """What is known of the run under way."""
@@ -159,7 +173,7 @@ class _Run:
     cap: int | None = None  # of this run
     billed: int = 0  # by this run's calls
     full: bool = False  # whether a disk was full, or a worker died
-    pictures_before: int = 0
+    since: float = 0.0
 
 
 class World:
@@ -173,9 +187,10 @@ class World:
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.clock = Clock()
         self.signals: Signals = self._stack.enter_context(virtual(self.clock))
-        fakes = {"fake": FakeById(), "fake-none": FakeWithoutId()}
+        fakes = {"fake": _FakeWithLookup(), "fake-none": FakeWithoutId()}
         tagged = {name: _Tagged((DIALECTS | fakes)[name]) for name in ACCOUNTS}
         self._stack.enter_context(patch.dict(DIALECTS, tagged))
+        self._stack.enter_context(patch.object(expansion, "Template", _compiled))  # once, and not once a run
         self._stack.enter_context(patch.object(core, "_wire", lambda provider, *_: _Wire(self, provider)))
         offers = _offers()
         self.accounts: dict[str, Account] = {
@@ -203,6 +218,8 @@ class World:
         self.variants = 1
         self.bills: Counter[tuple[str, int]] = Counter()  # (picture, take) → how often it was billed
         self.allowed: Counter[tuple[str, int]] = Counter()  # … beyond once, as the user asked anew
+        self.spoilt: set[str] = set()  # pictures that came damaged, and were told to be
+        self.given_up: list[tuple[str, tuple[str, int]]] = []  # request, (picture, take)
         self.late: list[tuple[float, _Late]] = []  # paid calls that arrive after the client gave up
         self.run_ = _Run(Script(), deque(), deque(), deque())
         self.alive = False
@@ -240,7 +257,7 @@ class World:
         except Killed:
             pass
         except Stuck as error:
-            self.violated("stuck", str(error))
+            self.found = self.found or Violation("stuck", str(error))
         except StorageError as error:
             if self.alive and not self.run_.full:
                 self.violated("crash", f"StorageError without a reason: {error}")
@@ -301,12 +318,20 @@ class World:
         run.cap = min(caps) if caps else None
         run.created_before = {row[0] for row in self.rows("SELECT id FROM requests")}
         run.doubtful = {row[0] for row in self.rows("SELECT id FROM requests WHERE state = 'intent'")}
-        run.pictures_before = self.rows("SELECT count(*) FROM pictures")[0][0]
+        run.since = self.clock.unix()
         for key in list(self.allowed):  # what was asked anew then, and not done, isn't allowed any more
             self.allowed[key] = max(0, self.bills[key] - 1) + (key in self._intents())
-        for request in plan.requests if wish.retry_failed or wish.retry_uncertain else ():
-            for picture in request.pictures if request.resume is None else ():
-                self.allowed[picture.key, request.take] += 1
+        anew = {(p.key, r.take) for r in plan.requests if r.resume is None for p in r.pictures}
+        if wish.retry_failed:
+            self.allowed.update(place for place in anew if place[0] in plan.snapshot.failures)
+        for row in plan.snapshot.open_requests if wish.retry_uncertain else ():
+            lost = {(key, row.take) for key, _ in row.pictures} & anew
+            self.given_up += [(row.id, place) for place in lost if row.state == "uncertain"]
+
+    def _given_up(self, key: str, take: int) -> int:
+        """How often the user gave up a request for this picture that may have been paid."""
+        ended = {row[0] for row in self.rows("SELECT id FROM requests WHERE state = 'failed'")}
+        return sum(place == (key, take) and request in ended for request, place in self.given_up)
 
     def _intents(self) -> set[tuple[str, int]]:
         rows = self.rows("SELECT pictures, take FROM requests WHERE state = 'intent'")
@@ -319,12 +344,13 @@ class World:
     # ── what must hold ──────────────────────────────────────────────────────────────────────────
 
     def violated(self, kind: str, text: str) -> None:
-        """It must never happen, and has: the run ends here."""
+        """It must never happen, and has: a run ends here."""
         if kind in self.muted:
             return
-        if self.found is None:
-            self.found = Violation(kind, text)
-        self.alive = False
+        error = Violation(kind, text)
+        if not self.alive:
+            raise error
+        self.found, self.alive = self.found or error, False
         raise Killed
 
     @property
@@ -349,7 +375,7 @@ class World:
             self.violated("count", f"{provider} was asked for {job.count} pictures, and {len(pictures)} are intended")
         for key, variant in pictures[: job.usd // self.accounts[provider].usd]:
             self.bills[key, take] += 1
-            if self.bills[key, take] > 1 + self.allowed[key, take]:
+            if self.bills[key, take] > 1 + self.allowed[key, take] + self._given_up(key, take):
                 text = f"v{variant} take {take} of {job.prompt!r}, by {self._whose(key, take)}"
                 self.violated("paid twice", text)
         run, total = self.run_, self.manifest.budget.total
@@ -394,33 +420,21 @@ class World:
         query = "SELECT p.key, p.take, p.sha256, p.spec, r.provider, p.variant FROM pictures p JOIN requests r "
         for key, take, digest, spec, provider, variant in self.rows(f"{query} ON r.id = p.request"):
             if digest not in made or made[digest][0] != provider:
-                self.fail("recorded", f"a picture of {spec[:8]} that {provider} never made")
+                self.violated("recorded", f"a picture of {spec[:8]} that {provider} never made")
             if digest in seen:
-                self.fail("recorded twice", f"one image as v{variant} take {take} and as {seen[digest]}")
+                self.violated("recorded twice", f"one image as v{variant} take {take} and as {seen[digest]}")
             seen[digest] = f"{key} take {take}"
-        self.money_quietly()
-
-    def money_quietly(self) -> None:
-        """The same as :meth:`money`, between runs."""
-        with contextlib.suppress(Killed):
-            self.money()
-        if self.found is not None:
-            raise self.found
-
-    def fail(self, kind: str, text: str) -> None:
-        """A violation found outside of a run."""
-        if kind not in self.muted:
-            raise Violation(kind, text)
+        self.money()
 
     def _ended(self, plan: Plan, outcome: Any) -> None:
         """A run that was not killed: in time after an interrupt, and with an account of every picture."""
         run = self.run_
         self.uncertain += outcome.uncertain
         if run.interrupted is not None and self.clock.now > run.interrupted + LEAVING:
-            self.fail("interrupt", f"out after {self.clock.now - run.interrupted:.1f} s")
-        made = self.rows("SELECT count(*) FROM pictures")[0][0] - run.pictures_before
+            self.violated("interrupt", f"out after {self.clock.now - run.interrupted:.1f} s")
+        made = self.rows("SELECT count(*) FROM pictures WHERE at >= ?", run.since)[0][0]
         if outcome.made != made:
-            self.fail("outcome", f"it tells of {outcome.made} pictures made, and {made} are recorded")
+            self.violated("outcome", f"it tells of {outcome.made} pictures made, and {made} are recorded")
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
 
@@ -438,12 +452,12 @@ class World:
         plan = self.run(Script())
         if plan is None or plan.requests:
             left = [(r.label, r.resume.state if r.resume else "new") for r in plan.requests] if plan else []
-            self.fail("never ends", f"after two runs without a fault there is still to make: {left}")
+            self.violated("never ends", f"after two runs without a fault there is still to make: {left}")
         if self.bill != bill:
-            self.fail("needless", f"a run with nothing to do was billed {self.bill - bill}")
+            self.violated("needless", f"a run with nothing to do was billed {self.bill - bill}")
         open_now = self.rows("SELECT provider, state, label FROM requests WHERE state IN ('intent', 'accepted')")
         if open_now:
-            self.fail("never ends", f"still open: {open_now}")
+            self.violated("never ends", f"still open: {open_now}")
         self._nothing_lost()
         self._exact()
 
@@ -466,9 +480,10 @@ class World:
                         keys = {k for row in requests.values() if row[3] == spec for k, _ in json.loads(row[1])}
                         if any(row[0] == "uncertain" for row in requests.values() if row[3] == spec):
                             continue
-                    if _digest(url) not in known and not keys & told and job.fate != "forgotten":
+                    excused = url in self.spoilt or keys & told or job.fate == "forgotten"
+                    if _digest(url) not in known and not excused:
                         text = f"picture {number + 1} of {job.remote} ({job.prompt!r}); its request is {state}: {error}"
-                        self.fail("lost", text)
+                        self.violated("lost", text)
 
     def _exact(self) -> None:
         """Where all is known, the ledger's money is the bill, per spec and provider."""
@@ -491,7 +506,7 @@ class World:
                     vague.add(place)
         for place in counted | billed:
             if place not in vague and counted[place] != billed[place]:
-                self.fail("money", f"{place[0]} billed {billed[place]}, and the ledger says {counted[place]}")
+                self.violated("money", f"{place[0]} billed {billed[place]}, and the ledger says {counted[place]}")
 
     # ── faults ──────────────────────────────────────────────────────────────────────────────────
 
@@ -507,7 +522,9 @@ class World:
             raise Killed
         if here == run.script.interrupt:
             run.interrupted = self.clock.now
-            self.signals.tell()
+            if not self.signals.tell():
+                self.alive = False
+                raise Killed
 
     def arrive(self) -> None:
         """Paid calls that were on their way arrive."""
@@ -700,6 +717,8 @@ class _Desk(Executor):
             text = Path(f"{job.stem}.png").read_text()
         else:
             text = str(job.image.url)
+        if fault in ("bad", "gone"):
+            self.world.spoilt.add(text)
         match fault:
             case "torn":
                 raise DownloadError("the connection broke")
@@ -729,6 +748,11 @@ def _write(path: str, text: str) -> WrittenFile:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def _compiled(text: str) -> Template:
+    return Template(text)
 
 
 _cache: dict[str, Any] = {}

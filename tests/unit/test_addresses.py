@@ -42,7 +42,7 @@ def test_a_public_address(address: str) -> None:
     ],
 )
 def test_an_address_that_is_not_public(address: str) -> None:
-    """Loopback, private, link-local, shared, reserved, documentation, multicast, tunnels, and those inside of others."""
+    """Loopback, private, link-local, shared, reserved, documentation, multicast, tunnels, and those within others."""
     assert not is_public(ip_address(address))
 
 

@@ -103,9 +103,9 @@ CLASSICS = {
     ),
     "alias bomb": (
         BOMB + GOOD,
-        "m.yaml:6:45: a5[7]: the file expands to more than 1,000,000 values; remove the aliases",
+        "m.yaml:6:15: a5[1]: the manifest expands to more than 300,000 values; remove aliases",
     ),
-    "merge bomb": (MERGE_BOMB + GOOD, ": the file expands to more than 1,000,000 values; remove the aliases"),
+    "merge bomb": (MERGE_BOMB + GOOD, ": the manifest expands to more than 300,000 values; remove aliases"),
     "tab": (changed("  mugs:", "\tmugs:"), "m.yaml:6:1: not valid YAML: "),
     "unclosed quote": (changed("campaign: c", "campaign: 'c"), "m.yaml:17:1: not valid YAML: "),
     "python tag": (

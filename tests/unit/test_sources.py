@@ -216,8 +216,8 @@ def test_mistakes_in_a_parent_point_at_the_parent(tmp_path):
     "changes",
     [
         {"extends": "a" * 5000},
-        {"products": {"m": {"from": "a" * 5000 + ".csv"}}},
-        {"model": "a" * 5000 + ".yaml"},
+        {"products": {"m": {"from": "a" * 1900 + ".csv"}}},
+        {"model": "a" * 1900 + ".yaml"},
         {"products": {"m": [{"id": "a", "images": {"x": "a" * 1900}}]}},
         {"products": {"m": [{"id": "a", "images": {"x": "a\0b"}}]}},
         {"extends": "a\0b"},

@@ -1,0 +1,259 @@
+"""``pipeline run``: from the plan to the last line on the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.addresses import Reach
+from pipeline.cli.rehearsal import Places, called_at, check_reach, forget_open
+from pipeline.cli.saved import check_inputs, read_plan
+from pipeline.cli.shared import (
+    BUDGET,
+    INTERRUPTED,
+    MISSING,
+    micro,
+    planned,
+    private_folder,
+    read_manifest,
+    selected,
+    warn_of,
+)
+from pipeline.cli.show import Console, count
+from pipeline.errors import PipelineError
+from pipeline.executors import default_workers, find_executor, open_executor
+from pipeline.expand import expand
+from pipeline.ledger import Ledger, Money, check_free, open_ledger
+from pipeline.plan import Plan, make_plan
+from pipeline.types import dollars, micro_usd
+
+if TYPE_CHECKING:
+    from pipeline.engine.hints import Hints
+    from pipeline.webhooks import Place
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """``pipeline run``."""
+    saved = read_plan(arguments)
+    with called_at(arguments, console) as places:
+        return _run(arguments, console, saved, places)
+
+
+def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] | None, places: Places) -> int:
+    started = time.monotonic()
+    manifest = read_manifest(arguments, places)
+    check_free(private_folder(manifest))
+    expansion = expand(manifest)
+    if saved is not None:
+        check_inputs(saved, expansion)
+    reach = places.reach(private=arguments.allow_private)
+    check_reach(manifest, reach)
+    warn_of(expansion, console)
+    find_executor(arguments.executor)
+    for provider in () if places.emulated else manifest.providers:
+        if provider.base_url:
+            console.note(f"{provider.name} is called at {provider.base_url}")
+    with open_ledger(private_folder(manifest), manifest.campaign) as ledger:
+        ledger.settle_finished()
+        if places.emulated:
+            forget_open(ledger)
+        before = planned(expansion, ledger, arguments, saved)
+        code, document = _carry_out(before, ledger, arguments, console, places, reach)
+        if arguments.prune:
+            _prune(before, ledger, console)
+        after = make_plan(expansion, ledger, selection=replace(selected(arguments), limit=None))
+        from pipeline.publish import Publisher
+
+        sheet = Publisher(after, ledger, stopped=code == BUDGET).publish()
+        code = _final_code(code, document, before, after, limited=arguments.limit is not None or saved is not None)
+        money = ledger.money()
+    if ledger.not_backed_up:
+        console.warn(ledger.not_backed_up)
+    wanted = [step for step in after.steps if step.selected]
+    document |= {
+        "budget": _budget_words(before, document["reached"], micro(arguments.budget), money),
+        "campaign": manifest.campaign,
+        "exit_code": code,
+        "cells": len(after.steps),
+        "selected": len(wanted),
+        "done": after.counted("done"),
+        "missing": len(wanted) - after.counted("done"),
+        "failed_cells": after.counted("failed"),
+        "uncertain_cells": after.counted("uncertain"),
+        "gone_files": len(after.gone),
+        "spent_usd": money.spent / 1e6,
+        "seconds": round(time.monotonic() - started, 3),
+        "sheet": str(sheet),
+    }
+    if arguments.json:
+        console.result(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        _say_end(document, console)
+    return code
+
+
+def _final_code(code: int, document: dict[str, Any], before: Plan, after: Plan, *, limited: bool) -> int:
+    """The exit code, when nothing else has decided it: whether what was selected is all there."""
+    missing = sum(step.selected for step in after.steps) - after.counted("done")
+    held = after.counted("failed") or after.counted("uncertain") or document["pending"]
+    if code == 0 and missing and (not limited or held):  # what a limit or a saved plan leaves out is not missing
+        return MISSING
+    if code == 0 and document["failed"] and any(take > 1 for take in before.takes.values()):
+        return MISSING  # a retake was refused: the take before it stays, so nothing is missing
+    return code
+
+
+def _budget_words(plan: Plan, reached: list[str], budget: int | None, money: Money) -> str | None:
+    """The caps that stopped a run, or all there are, and what counts against them."""
+    caps = [cap for cap in plan.caps(budget) if not reached or cap.name in reached]
+    if not caps:
+        return None
+    limits = ", ".join(f"{cap.name} {dollars(cap.usd)}" for cap in caps)
+    held = money.reserved + money.uncertain
+    return f"{limits}; {dollars(money.spent)} spent" + (f", {dollars(held)} held by what is open" if held else "")
+
+
+def _carry_out(
+    plan: Plan, ledger: Ledger, arguments: argparse.Namespace, console: Console, places: Places, reach: Reach
+) -> tuple[int, dict[str, Any]]:
+    """Do the plan's work; the exit code so far, and the facts of it."""
+    document: dict[str, Any] = {"made": 0, "rebuilt": 0, "failed": 0, "uncertain": 0, "pending": 0, "usd": 0.0}
+    document["reached"] = []
+    hook = _hook(arguments)
+    if not plan.work:
+        return 0, document
+    from pipeline.cli.progress import Progress  # the engine and its HTTP client are slow to import
+    from pipeline.run import carry_out, keys_for
+
+    if not (places.emulated or plan.manifest.proof):
+        _confirm(plan, arguments, console)
+    keys = places.keys(plan.manifest.providers) if places.emulated else keys_for(plan)
+    pictures = sum(len(request.pictures) for request in plan.requests)
+    rebuild = plan.counted("rebuild")
+    work = [f"{count(pictures, 'picture')} to make ({dollars(plan.usd)})"] if pictures else []
+    console.note(", ".join(work + ([f"{count(rebuild, 'file')} to rebuild, free"] if rebuild else [])))
+    kept = {step.cell.picture.key for step in plan.steps if step.selected and step.action in ("done", "rebuild")}
+    ledger.commit([lambda ledger: ledger.begin_run(sum(plan.snapshot.pictures[key].usd for key in kept))])
+    budget = micro(arguments.budget)
+    workers = arguments.workers or default_workers()
+    with (
+        _hints(hook, plan, console, reach) as hints,
+        open_executor(find_executor(arguments.executor), workers) as executor,
+        Progress(console, pictures) as progress,
+    ):
+        report = carry_out(
+            plan,
+            ledger,
+            executor,
+            budget=budget,
+            keys=keys,
+            hints=hints,
+            reach=reach,
+            events=progress.event,
+            interrupted=progress.interrupted,
+        )
+    outcome = report.outcome
+    document |= {
+        "made": outcome.made,
+        "rebuilt": report.rebuilt,
+        "failed": outcome.failed,
+        "uncertain": outcome.uncertain,
+        "pending": outcome.pending,
+        "usd": outcome.usd / 1e6,
+        "reached": sorted(outcome.reached),
+    }
+    if report.lost:
+        console.warn(f"{count(report.lost, 'kept original')} lost or damaged: run again to make the picture anew")
+    return {None: 0, "budget": BUDGET, "interrupted": INTERRUPTED}[outcome.stopped], document
+
+
+def _confirm(plan: Plan, arguments: argparse.Namespace, console: Console) -> None:
+    """Ask before a run that may cost more than the manifest's ``confirm_above``.
+
+    Raises:
+        PipelineError: when the answer is no, or nobody can give one.
+    """
+    above, price = plan.manifest.budget.confirm_above, plan.most(micro(arguments.budget))
+    if above is None or price <= above or arguments.yes:
+        return
+    fact = f"this run may cost {dollars(price)}, more than budget.confirm_above ({dollars(above)})"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise PipelineError(f"{fact}: say --yes, or --budget USD for less; nothing was started")
+    console.ask(f"{fact}. Go on? [y/N] ")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise PipelineError("not confirmed: nothing was started, nothing was paid")
+
+
+def _hook(arguments: argparse.Namespace) -> Place | None:
+    """Where to listen for webhooks, if anywhere."""
+    if arguments.webhook_url is None and arguments.webhook_listen is None:
+        return None
+    from pipeline.webhooks import place
+
+    return place(arguments.webhook_url, arguments.webhook_listen, rehearsal=arguments.emulate)
+
+
+@contextlib.contextmanager
+def _hints(hook: Place | None, plan: Plan, console: Console, reach: Reach) -> Iterator[Hints | None]:
+    """What gateways tell by webhook during a run, where that is wanted."""
+    if hook is None:
+        yield None
+        return
+    from pipeline.engine.hints import Hints
+    from pipeline.webhooks import Listener
+
+    hints = Hints()
+    with Listener(hook, plan.manifest.providers, hints.tell, reach=reach) as listener:
+        hints.address = listener.address
+        console.note(f"listening for webhooks at {hook.host}:{listener.port}")
+        yield hints
+    if listener.refused:
+        what = "webhook delivery was" if listener.refused == 1 else "webhook deliveries were"
+        console.warn(f"{listener.refused:,} {what} refused: forged, or late for an earlier run; nothing changed")
+
+
+def _prune(plan: Plan, ledger: Ledger, console: Console) -> None:
+    from pipeline.run import prune
+
+    removed, kept = prune(plan, ledger)
+    console.note(
+        f"{count(removed, 'file')} of cells that are gone removed" + (f", {kept} changed since: kept" if kept else "")
+    )
+
+
+def _say_end(document: dict[str, Any], console: Console) -> None:
+    selected = "" if document["selected"] == document["cells"] else " selected"
+    of = f"{document['selected']:,}{selected} cell{'' if document['selected'] == 1 else 's'}"
+    parts = [f"{document['done']:,} of {of} done"]
+    if not document["made"] and not document["rebuilt"] and not document["missing"]:
+        parts.append("nothing to do")
+    if document["made"]:
+        parts.append(f"{count(document['made'], 'picture')} made")
+    if document["rebuilt"]:
+        parts.append(f"{count(document['rebuilt'], 'file')} rebuilt")
+    if document["failed"]:
+        parts.append(console.style(f"{document['failed']} failed", "red"))
+    elif document["failed_cells"]:
+        parts.append(console.style(f"{count(document['failed_cells'], 'cell')} failed before (--retry-failed)", "red"))
+    if document["uncertain_cells"]:
+        held = (
+            f"{count(document['uncertain_cells'], 'cell')} uncertain: perhaps paid (pipeline status; --uncertain retry)"
+        )
+        parts.append(console.style(held, "yellow"))
+    parts += [f"{dollars(micro_usd(document['usd']))} this run", f"{document['seconds']:.1f} s"]
+    console.note(" · ".join(parts))
+    if document["gone_files"]:
+        console.note(
+            f"{count(document['gone_files'], 'file')} of cells that are gone lie there still: --prune removes them"
+        )
+    if document["exit_code"] == BUDGET:
+        console.warn(f"stopped by the budget ({document['budget']}): raise it and run again to continue")
+    if document["exit_code"] == INTERRUPTED:
+        console.warn("interrupted: run again to continue; nothing is paid twice")
+    console.result(f"contact sheet: {document['sheet']}")

@@ -1,0 +1,94 @@
+"""What the commands share: reading a manifest, selecting cells, planning."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pipeline.cli.rehearsal import Places
+from pipeline.cli.show import Console
+from pipeline.errors import UsageError
+from pipeline.expand import PRIVATE, Expansion, expand
+from pipeline.ledger import Ledger
+from pipeline.manifest import load
+from pipeline.plan import Plan, Selection, make_plan
+from pipeline.schema import did_you_mean
+from pipeline.types import Manifest, micro_usd
+
+MISSING, BUDGET, WORK, INTERRUPTED = 3, 4, 5, 130
+"""Exit codes beside 0, 1 and 2."""
+
+
+def read_manifest(arguments: argparse.Namespace, places: Places, file: str | None = None) -> Manifest:
+    """A manifest, as these options read it."""
+    manifest = load(
+        file or arguments.manifest, providers=arguments.provider, places=places.urls, rehearsal=arguments.emulate
+    )
+    return places.paced(manifest) if places.emulated else manifest
+
+
+def read_cells(arguments: argparse.Namespace, places: Places, file: str | None = None) -> Expansion:
+    """The cells of a manifest, as these options read it."""
+    return expand(read_manifest(arguments, places, file))
+
+
+def private_folder(manifest: Manifest) -> Path:
+    """Where a campaign's ledger lies."""
+    return manifest.outputs.folder / PRIVATE
+
+
+def warn_of(expansion: Expansion, console: Console) -> None:
+    """Tell of what may be a mistake."""
+    for problem in expansion.warnings:
+        console.warn(str(problem))
+
+
+def selected(arguments: argparse.Namespace) -> Selection:
+    """Which cells the options select."""
+    return Selection(
+        tuple(arguments.only or arguments.retake or ()),
+        tuple(arguments.exclude or ()),
+        tuple(arguments.tag or ()),
+        arguments.limit,
+    )
+
+
+def planned(
+    expansion: Expansion,
+    ledger: Ledger | None,
+    arguments: argparse.Namespace,
+    saved: dict[str, Any] | None = None,
+) -> Plan:
+    """The plan that the options ask for.
+
+    Raises:
+        UsageError: when they select nothing that is there.
+    """
+    tags = {tag for cell in expansion.cells for tag in cell.place.product.tags}
+    for tag in arguments.tag or ():
+        if tag not in tags:
+            raise UsageError(f"no product has the tag {tag!r}; {did_you_mean(tag, tags)}")
+    made = make_plan(
+        expansion,
+        ledger,
+        selection=selected(arguments),
+        retake=() if saved else tuple(arguments.retake or ()),
+        retry_failed=arguments.retry_failed,
+        retry_uncertain=arguments.uncertain == "retry",
+        takes=saved["takes"] if saved else None,
+    )
+    nothing = not any(step.selected for step in made.steps)
+    if nothing and (arguments.only or arguments.exclude or arguments.tag):
+        words = [*(arguments.only or ()), *(arguments.exclude or ())]
+        ids = {cell.place.product.id for cell in expansion.cells}
+        hint = did_you_mean(words[0].split("/")[0], ids) if words else ""
+        raise UsageError(f"the selection matches no cell; {hint}; labels look like {expansion.cells[0].label}")
+    if arguments.retake and not any(take > 1 for take in made.takes.values()) and not saved:
+        raise UsageError("--retake matches no picture that is made already")
+    return made
+
+
+def micro(amount: float | None) -> int | None:
+    """Dollars of an option → micro-dollars."""
+    return None if amount is None else micro_usd(amount)

@@ -1,0 +1,134 @@
+"""How much memory an answer may take: what arrives is counted, and so is what it decodes to."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+import zlib
+
+import anyio
+import pytest
+from fakes.hostile import Reply, hostile
+
+from pipeline.addresses import Reach
+from pipeline.engine import wire as wire_module
+from pipeline.engine.wire import Wire
+from pipeline.errors import LostAnswer
+from pipeline.types import Answer, Call
+
+MOST = 2**20
+TOLD = b'{"request_id": "x"}'
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cap that a test can exceed."""
+    monkeypatch.setattr(wire_module, "MAX_ANSWER", MOST)
+
+
+def asked(body: bytes, encoding: str | None, status: int = 200) -> Answer:
+    """What a wire makes of this answer to a paid call."""
+    headers = {} if encoding is None else {"Content-Encoding": encoding}
+
+    async def main(url: str) -> Answer:
+        wire = Wire(reach=Reach(private=True))
+        try:
+            return await wire.send(Call("POST", f"{url}/x", json={}, paid=True, seconds=30.0))
+        finally:
+            await wire.close()
+
+    with hostile(lambda server, request: Reply(status, body, headers)) as server:
+        return anyio.run(main, server.url)
+
+
+def bare(data: bytes) -> bytes:
+    """Deflated without zlib's header, as some servers send it."""
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        (None, TOLD),
+        ("identity", TOLD),
+        ("", TOLD),
+        ("gzip", gzip.compress(TOLD)),
+        ("GZip", gzip.compress(TOLD)),
+        ("x-gzip", gzip.compress(TOLD)),
+        ("identity, gzip", gzip.compress(TOLD)),
+        ("gzip", gzip.compress(TOLD) + b"more" * 100_000),
+        ("deflate", zlib.compress(TOLD)),
+        ("deflate", bare(TOLD)),
+    ],
+)
+def test_what_can_be_read(encoding: str | None, body: bytes) -> None:
+    """Plain, or packed once in a way that every server knows."""
+    assert asked(body, encoding).json == {"request_id": "x"}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "bare"])
+def test_a_bomb_takes_no_more_than_is_allowed(encoding: str) -> None:
+    """128 MiB in 128 kB: a lost answer, as any that is too large, and the memory was never taken."""
+    pack = {"gzip": gzip.compress, "deflate": zlib.compress, "bare": bare}[encoding]
+    body = pack(b"0" * 128 * MOST)
+    assert len(body) < MOST
+    tracemalloc.start()
+    try:
+        with pytest.raises(LostAnswer, match="larger than 1 MiB"):
+            asked(body, "deflate" if encoding == "bare" else encoding)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * MOST
+
+
+@pytest.mark.parametrize("over", [0, 1])
+@pytest.mark.parametrize("encoding", [None, "gzip", "br"])
+def test_the_cap_is_exact(encoding: str | None, over: int) -> None:
+    """Its last byte is allowed, and one more is not, decoded or as it arrives."""
+    text = b'"' + b"x" * (MOST - 2 + over) + b'"'
+    body = gzip.compress(text) if encoding == "gzip" else text
+    if over:
+        with pytest.raises(LostAnswer, match="larger"):
+            asked(body, encoding)
+    else:
+        assert asked(body, encoding).json == (None if encoding == "br" else "x" * (MOST - 2))
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip,deflate", "br", "zstd", "gzip, br", "compress", "none"])
+def test_what_is_packed_twice_or_strangely_is_not_unpacked(encoding: str) -> None:
+    """It says nothing, and its status stands: a 429 that can't be read is still one."""
+    bomb = gzip.compress(gzip.compress(b"0" * 64 * MOST))
+    tracemalloc.start()
+    try:
+        answer = asked(bomb, encoding, 429)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (answer.status, answer.json) == (429, None)
+    assert peak < 4 * MOST
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", b"plain"),
+        ("gzip", TOLD),
+        ("gzip", gzip.compress(TOLD * 1000)[:-12]),
+        ("gzip", gzip.compress(TOLD)[:-1]),
+        ("gzip", zlib.compress(TOLD)),
+        ("deflate", b"\xff\xff plain"),
+        ("deflate", zlib.compress(TOLD)[:-3]),
+    ],
+)
+def test_what_is_not_what_it_says_is_a_lost_answer(encoding: str, body: bytes) -> None:
+    """Cut, or plain: the paid call may have been accepted."""
+    with pytest.raises(LostAnswer, match="DecodingError"):
+        asked(body, encoding)
+
+
+def test_nothing_packed_is_nothing() -> None:
+    """Some servers say so of an empty body."""
+    answer = asked(b"", "gzip", 204)
+    assert (answer.status, answer.json) == (204, None)
