@@ -47,10 +47,17 @@ class Budget:
         self.caps = tuple(caps)
 
     def exceeded(self, usd: int, product_set: str, *, known: bool = False) -> str:
-        """The name of a cap that has no room for so much more, or nothing. ``known``: open since an earlier run."""
+        """The name of a cap that has no room for so much more, or nothing.
+
+        ``known``: open since an earlier run. All caps but those of this run hold it already: it may still be paid
+        where they hold all they should, and not where one was lowered since, or something cost more than was thought.
+        """
         if not usd:
             return ""
-        return next((cap.name for cap in self._for(product_set) if usd > cap.left and (cap.run or not known)), "")
+        for cap in self._for(product_set):
+            if (cap.left < 0) if known and not cap.run else (usd > cap.left):
+                return cap.name
+        return ""
 
     def reserve(self, usd: int, product_set: str) -> Hold:
         """Take so much off every cap that covers it."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from pathlib import Path
+
+_TEMPORARY = re.compile(r"\.\d+-\d+-\d+\.part")
 
 
 def write_whole(target: Path, data: bytes, *, mode: int = 0o666) -> os.stat_result:
@@ -29,6 +32,13 @@ def write_whole(target: Path, data: bytes, *, mode: int = 0o666) -> os.stat_resu
         raise
     sync_folder(target.parent)
     return stat
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left half written. Only for who holds the folder."""
+    for path in folder.rglob(".*.part"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

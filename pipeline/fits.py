@@ -1,15 +1,18 @@
 """Whether a value fits a JSON Schema, and nothing more: ten times as fast as finding out why it doesn't.
 
 A schema is compiled to nested closures once. ``jsonschema`` remains the authority and says what is wrong; what
-fits, as nearly everything does, it isn't asked about (:func:`pipeline.schema.validator`). Only the keywords of the
-published schemas are known here; where another stands, nothing fits, so that the authority is asked.
+fits, as nearly everything does, it isn't asked about (:func:`keywords`): it takes 20 µs for a value, which is
+seconds for a big catalogue and minutes for a hostile one. Only the keywords of the published schemas are known
+here; where another stands, nothing fits, so that the authority is asked.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
+
+from jsonschema import Draft202012Validator, ValidationError
 
 Check: TypeAlias = Callable[[Any], bool]
 
@@ -66,7 +69,7 @@ class _Compiler:
         if not ref.startswith("#/$defs/"):
             return lambda _: False
         if ref not in self.known:
-            self.known[ref] = lambda value: self.known[ref](value)  # of a schema that names itself
+            self.known[ref] = lambda value: self.known[ref](value)  # noqa: PLW0108  # of a schema that names itself
             self.known[ref] = self.check(self.definitions[ref.removeprefix("#/$defs/")])
         return self.known[ref]
 
@@ -151,3 +154,81 @@ def _all_of(checks: Sequence[Check]) -> Check:
     if len(checks) == 1:
         return checks[0]
     return lambda value: all(check(value) for check in checks)
+
+
+# ── the keywords that jsonschema is slow with ───────────────────────────────────────────────────
+
+_SLOWLY: Mapping[str, Any] = Draft202012Validator.VALIDATORS
+_FEW = 100
+Errors: TypeAlias = Iterator[ValidationError]
+
+
+def keywords(definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Faster keywords for a ``jsonschema`` validator: the same errors, but what fits is passed over at once.
+
+    Stricter in one point: in a pattern ``$`` is the very end.
+    """
+    fast = _Keywords(definitions)
+    return {
+        "$ref": fast.ref,
+        "items": fast.items,
+        "additionalProperties": fast.others,
+        "propertyNames": fast.names,
+        "pattern": fast.pattern,
+        "uniqueItems": fast.unique,
+    }
+
+
+class _Keywords:
+    """The keywords, each as ``jsonschema`` calls it: validator, the keyword's value, the value to check, the schema."""
+
+    def __init__(self, definitions: Mapping[str, Any]) -> None:
+        self.compiler = _Compiler(definitions)
+        self.checks: dict[int, tuple[Any, Check]] = {}
+
+    def check(self, schema: Any) -> Check:  # noqa: ANN401  # any JSON
+        """Compiled once; the schema is kept beside its check, so that no other can have its id."""
+        if id(schema) not in self.checks:
+            self.checks[id(schema)] = schema, self.compiler.check(schema)
+        return self.checks[id(schema)][1]
+
+    def ref(self, validator: Any, target: str, value: Any, schema: Any) -> Errors:  # noqa: ANN401
+        if not self.compiler._ref(target)(value):  # noqa: SLF001  # its sibling
+            yield from _SLOWLY["$ref"](validator, target, value, schema)
+
+    def items(self, validator: Any, inner: Any, value: Any, schema: Any) -> Errors:  # noqa: ANN401
+        if not isinstance(value, list) or "prefixItems" in schema:
+            yield from _SLOWLY["items"](validator, inner, value, schema)
+            return
+        fits = self.check(inner)
+        for index, item in enumerate(value):
+            if not fits(item):
+                yield from validator.descend(item, inner, path=index)
+
+    def others(self, validator: Any, inner: Any, value: Any, schema: Any) -> Errors:  # noqa: ANN401
+        if not isinstance(inner, dict) or not isinstance(value, dict) or "patternProperties" in schema:
+            yield from _SLOWLY["additionalProperties"](validator, inner, value, schema)
+            return
+        own, fits = schema.get("properties", {}), self.check(inner)
+        for key, item in value.items():
+            if key not in own and not fits(item):
+                yield from validator.descend(item, inner, path=key)
+
+    def names(self, validator: Any, inner: Any, value: Any, _: Any) -> Errors:  # noqa: ANN401
+        if isinstance(value, dict):
+            fits = self.check(inner)
+            for key in value:
+                if not fits(key):
+                    yield from validator.descend(key, inner)
+
+    def pattern(self, validator: Any, limit: str, value: Any, schema: Any) -> Errors:  # noqa: ANN401
+        yield from _SLOWLY["pattern"](validator, ends_at_the_end(limit), value, schema)
+
+    def unique(self, validator: Any, wanted: bool, value: Any, schema: Any) -> Errors:  # noqa: ANN401, FBT001
+        if not isinstance(value, list):
+            return
+        if all(isinstance(item, str) for item in value):  # in linear time
+            if wanted and len(set(value)) < len(value):
+                yield ValidationError("has items that are not unique")
+        elif len(value) <= _FEW:  # of another kind than it should be, and so an error anyway
+            yield from _SLOWLY["uniqueItems"](validator, wanted, value, schema)

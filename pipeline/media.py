@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import threading
-import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +20,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pipeline.addresses import PUBLIC, Reach
 from pipeline.errors import DownloadError, MediaError
+from pipeline.files import write_whole
 from pipeline.network import Forbidden, client
 from pipeline.paths import check_inside
 from pipeline.proof import Proof, render
@@ -139,12 +137,12 @@ def _finished(job: PictureJob) -> FinishedPicture:
 
 def _fetched(remote: RemoteImage, pixels: int, reach: Reach) -> tuple[bytes, Image.Image]:
     """A generated image's bytes, whole; what comes damaged over the network may come whole the next time."""
-    if remote.data is not None:
-        return remote.data, decode(remote.data, pixels)
-    data = download(str(remote.url), reach)
+    data = download(str(remote.url), reach) if remote.data is None else remote.data
     try:
         return data, decode(data, pixels)
     except MediaError as error:
+        if remote.url is None:
+            raise
         raise DownloadError(f"what was fetched is no whole picture: {error}") from None
 
 
@@ -185,7 +183,8 @@ def check_shape(size: tuple[int, int], ratio: float | None) -> None:
 def decode(data: bytes, pixels: int = 0) -> Image.Image:
     """A picture from its bytes, decoded whole; ``pixels``: about how many are expected (0: any sane number).
 
-    Pillow's ``verify`` accepts half a JPEG, and ``load`` accepts a PNG without its end: both are needed.
+    Pillow's ``verify`` accepts half a JPEG, and ``load`` accepts a PNG without its end: both are needed, and neither
+    misses a file's very last bytes.
 
     Raises:
         MediaError: for anything but one whole PNG, JPEG or WebP frame of a sane size.
@@ -211,7 +210,16 @@ def decode(data: bytes, pixels: int = 0) -> Image.Image:
         raise MediaError("the picture has too many pixels") from None
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError) as error:
         raise MediaError(f"the picture is damaged: {error}") from None
+    if not _ended(data, str(image.format)):
+        raise MediaError("the picture ends early")
     return image
+
+
+def _ended(data: bytes, kind: str) -> bool:
+    """Whether a file has the mark of its end, after its last scan if it is a JPEG; a WebP says its length itself."""
+    if kind == "PNG":
+        return b"IEND\xaeB`\x82" in data
+    return kind != "JPEG" or data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) >= 0
 
 
 def encode(image: Image.Image, kind: str, quality: int) -> bytes:
@@ -255,32 +263,16 @@ def write(path: str, data: bytes, root: str = "") -> WrittenFile:
     target.parent.mkdir(parents=True, exist_ok=True)
     if root:  # again: the folder may have come into being in between
         check_inside(root, path)
-    temporary = target.with_name(f".{os.getpid()}-{time.monotonic_ns()}-{threading.get_ident()}.part")
-    try:
-        with temporary.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-            stat = os.fstat(out.fileno())
-        temporary.replace(target)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # of the file that was meant, not of the temporary one
-            raise OSError(error.errno, error.strerror, path) from None
-        raise
-    _sync_folder(target.parent)
+    stat = write_whole(target, data)
     return WrittenFile(path, hashlib.sha256(data).hexdigest(), len(data), stat.st_mtime_ns)
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def download(url: str, reach: Reach = PUBLIC) -> bytes:
+    """:func:`fetch`, for whoever has no event loop."""
+    return anyio.run(fetch, url, reach)
+
+
+async def fetch(url: str, reach: Reach = PUBLIC) -> bytes:
     """Fetch a picture whole: from within reach, status 200, the announced length, under the size cap, before the
     deadline.
 
@@ -290,31 +282,33 @@ def download(url: str, reach: Reach = PUBLIC) -> bytes:
     if not url.startswith(("https://", "http://")):
         raise DownloadError("the picture's address is no web address")
     try:
-        # Asynchronously, so that the deadline holds for all of it: a timeout of httpx is one of each read, and a
-        # server that sends a byte now and then never meets it.
-        return anyio.run(_fetch, url, reach)
+        # The deadline holds for all of it: a timeout of httpx is one of each read, and a server that sends a byte now
+        # and then never meets it.
+        with anyio.fail_after(DOWNLOAD_SECONDS):
+            return await _fetch(url, reach)
     except TimeoutError:
         raise DownloadError(f"the picture took longer than {DOWNLOAD_SECONDS:g} s to come") from None
     except Forbidden as error:
         raise DownloadError(f"the picture's address is refused: {error}") from None
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except DownloadError:
+        raise
+    except Exception as error:  # whatever a server lets the client stumble over: one bad picture must not end a run
         raise DownloadError(f"the picture could not be fetched: {type(error).__name__}") from None
 
 
 async def _fetch(url: str, reach: Reach) -> bytes:
     # No keys, no cookies, few redirects; no compression: a few kB of gzip can be gigabytes.
-    with anyio.fail_after(DOWNLOAD_SECONDS):
-        async with client(reach, {"Accept": "image/*"}) as http:
-            request = http.build_request("GET", url)
-            for _ in range(1 + REDIRECTS):
-                # Followed here, as httpx reads and decodes the body of a redirect whole, however large it is.
-                response = await http.send(request, stream=True)
-                try:
-                    if response.next_request is None:
-                        return await _body(response)
-                    request = response.next_request
-                finally:
-                    await response.aclose()
+    async with client(reach, {"Accept": "image/*"}) as http:
+        request = http.build_request("GET", url)
+        for _ in range(1 + REDIRECTS):
+            # Followed here, as httpx reads and decodes the body of a redirect whole, however large it is.
+            response = await http.send(request, stream=True)
+            try:
+                if response.next_request is None:
+                    return await _body(response)
+                request = response.next_request
+            finally:
+                await response.aclose()
     raise DownloadError("the picture's link leads on and on")
 
 

@@ -21,7 +21,7 @@ def read_bytes(path: Path, most: int) -> bytes:
         OSError: when it can't be read, or is no regular file.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as opened:
+    with open(handle, "rb") as opened:  # noqa: PTH123  # a handle
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(0, "it is no file", str(path))
         return opened.read(most)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -85,6 +86,14 @@ class PlannedRequest:
             return self.resume.reserved if self.resume.state == "intent" and self.wanted else 0
         return self.providers[0].usd * len(self.pictures)
 
+    @property
+    def most(self) -> int:
+        """The most that it can cost, in micro-dollars, whoever of its pool makes it in the end."""
+        if self.resume is not None and not self.usd:
+            return 0
+        makers = self.providers if self.resume is None else self.pool
+        return max([self.usd, *(provider.usd * len(self.pictures) for provider in makers)])
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -125,12 +134,27 @@ class Plan:
         return found
 
     def price_of(self, cap: Cap) -> int:
-        """How much of the price now falls under a cap, in micro-dollars."""
-        return sum(request.usd for request in self.requests if cap.covers(request.product_set))
+        """How much of the price now falls under a cap, in micro-dollars, beyond what it holds already."""
+        return sum(request.usd for request in self._under(cap) if cap.run or request.resume is None)
 
     def most(self, budget: int | None = None) -> int:
-        """The most that a run can add to the bill, in micro-dollars."""
-        return min([self.usd, *(max(0, cap.left) for cap in self.caps(budget) if cap.product_set is None)])
+        """The most that a run can add to the bill, in micro-dollars: as far as its caps let it go."""
+        caps = self.caps(budget)
+        prices: Counter[str] = Counter()
+        for request in self.requests:
+            prices[request.product_set] += request.most
+        for cap in caps:
+            if cap.product_set is not None and cap.product_set in prices:
+                prices[cap.product_set] = min(prices[cap.product_set], self._room(cap))
+        return min([prices.total(), *(self._room(cap) for cap in caps if cap.product_set is None)])
+
+    def _room(self, cap: Cap) -> int:
+        """How much a run can add to the bill under a cap: what it holds of earlier runs' calls may come to it too."""
+        held = sum(request.usd for request in self._under(cap) if request.resume is not None and not cap.run)
+        return cap.left + held if cap.left >= 0 else 0
+
+    def _under(self, cap: Cap) -> Iterator[PlannedRequest]:
+        return (request for request in self.requests if cap.covers(request.product_set))
 
     @property
     def work(self) -> bool:

@@ -195,7 +195,8 @@ class Template:
 
 def _check(tree: nodes.Template) -> int:
     """Whether a template has nothing in it that is not allowed; how many parts it has."""
-    parts, waiting = 0, [(tree, 0)]
+    parts = 0
+    waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
     while waiting:
         node, depth = waiting.pop()
         parts += 1
@@ -228,7 +229,7 @@ def _check_node(node: nodes.Node, line: int) -> None:
 
 def slots_used(text: str) -> list[int]:
     """The slot numbers in a rendered prompt, in order of appearance; bare ``@Image`` counts as 0."""
-    return [int(number or 0) for number in SLOT.findall(text)]
+    return [int(number[:9] or 0) for number in SLOT.findall(text)]
 
 
 def check_slots(text: str, count: int) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:

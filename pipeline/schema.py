@@ -7,17 +7,17 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
 from pipeline.errors import MOST_PROBLEMS, Problem
-from pipeline.fits import Check, compiled, ends_at_the_end
+from pipeline.fits import Check, compiled, keywords
 from pipeline.strict_yaml import Value, key_path, mark_of
 
 _WORDS = re.compile(r"\^\(([A-Za-z0-9|]+)\)\$")
@@ -60,72 +60,9 @@ def fits(name: str, definition: str) -> Check:
 
 @cache
 def _class(name: str) -> Any:  # noqa: ANN401  # jsonschema's classes are made at run time
-    """The validator class of a schema: the standard's, but what fits by a quick check is not walked through.
-
-    Walking costs 20 µs a value: seconds for a big catalogue, minutes for a hostile one.
-    """
-    whole = Draft202012Validator.VALIDATORS
-    definitions = _schema(name).get("$defs", {})
-    checks: dict[int, Check] = {}
-
-    def check(schema: Any) -> Check:  # noqa: ANN401  # any JSON
-        if id(schema) not in checks:  # schemas are kept, so that no two have one id
-            checks[id(schema)] = compiled(schema, definitions)
-        return checks[id(schema)]
-
-    def ref(validator: Any, target: str, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
-        if not check(schema if set(schema) == {"$ref"} else refs(target))(value):
-            yield from whole["$ref"](validator, target, value, schema)
-
-    @cache
-    def refs(target: str) -> dict[str, str]:
-        return {"$ref": target}
-
-    def items(validator: Any, inner: Any, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
-        if isinstance(value, list) and "prefixItems" not in schema:
-            good = check(inner)
-            for index, item in enumerate(value):
-                if not good(item):
-                    yield from validator.descend(item, inner, path=index)
-        else:
-            yield from whole["items"](validator, inner, value, schema)
-
-    def others(validator: Any, inner: Any, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
-        if isinstance(inner, dict) and isinstance(value, dict) and "patternProperties" not in schema:
-            own, good = schema.get("properties", {}), check(inner)
-            for key, item in value.items():
-                if key not in own and not good(item):
-                    yield from validator.descend(item, inner, path=key)
-        else:
-            yield from whole["additionalProperties"](validator, inner, value, schema)
-
-    def names(validator: Any, inner: Any, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
-        if isinstance(value, dict):
-            good = check(inner)
-            for key in value:
-                if not good(key):
-                    yield from validator.descend(key, inner)
-
-    def pattern(validator: Any, limit: str, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
-        yield from whole["pattern"](validator, ends_at_the_end(limit), value, schema)
-
-    def unique(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
-        texts = [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-        if isinstance(value, list) and len(texts) == len(value):  # in linear time
-            if wanted and len(set(texts)) < len(texts):
-                yield ValidationError("has items that are not unique")
-        elif isinstance(value, list) and len(value) <= MOST_PROBLEMS:
-            yield from whole["uniqueItems"](validator, wanted, value, schema)
-
-    keywords: Mapping[str, Any] = {
-        "$ref": ref,
-        "items": items,
-        "additionalProperties": others,
-        "propertyNames": names,
-        "pattern": pattern,
-        "uniqueItems": unique,
-    }
-    return extend(Draft202012Validator, keywords)
+    """The validator class of a schema: the standard's, but what fits by a quick check is not walked through."""
+    make: Any = extend  # untyped
+    return make(Draft202012Validator, keywords(_schema(name).get("$defs", {})))
 
 
 @cache
@@ -136,11 +73,11 @@ def definitions(name: str) -> frozenset[str]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``did you mean 'prompts'?``, or what there is to choose from."""
-    names = known if isinstance(known, set | frozenset | dict) else set(known)
-    if len(names) > _MANY_NAMES:  # likeness is dear: only with those that begin alike
-        alike = (name for name in names if name[:1] == word[:1] and abs(len(name) - len(word)) < 3)
-        names = set(itertools.islice(alike, _MANY_NAMES // 5)) or set(itertools.islice(names, 13))
-    word, names = word[:_LONG_WORD], sorted(names)
+    every = known if isinstance(known, set | frozenset | dict) else set(known)
+    if len(every) > _MANY_NAMES:  # likeness is dear: only with those that begin alike
+        alike = (name for name in every if name[:1] == word[:1] and abs(len(name) - len(word)) < 3)
+        every = set(itertools.islice(alike, _MANY_NAMES // 5)) or set(itertools.islice(every, 13))
+    word, names = word[:_LONG_WORD], sorted(every)
     close = [name for name in names if name.casefold() == word.casefold()]
     close = close or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     close = close or [name for name in names if word and name.startswith(word)]

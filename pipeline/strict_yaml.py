@@ -147,7 +147,8 @@ def parse(text: str, file: str, room: Room | None = None) -> Value:
     Raises:
         ManifestError: for every duplicate key, tag, bomb or syntax error found.
     """
-    composer = _Composer(file, room or Room(MAX_NODES))
+    room = room or Room(MAX_NODES)
+    composer = _Composer(file, max(room.left, 0))
     try:
         value = composer.document(yaml.parse(text, Loader=_LOADER))
     except yaml.YAMLError as error:
@@ -157,6 +158,8 @@ def parse(text: str, file: str, room: Room | None = None) -> Value:
         raise ManifestError([Problem(Mark(file, 1, 1), "", "nested too deeply")]) from None
     except UnicodeError:
         raise ManifestError([Problem(Mark(file, 1, 1), "", "holds characters that are no text")]) from None
+    finally:
+        room.take(composer.nodes)
     if composer.problems:
         raise ManifestError(composer.problems, composer.more)
     return value
@@ -190,9 +193,9 @@ def _syntax_problem(error: yaml.YAMLError, file: str, text: str) -> Problem:
 class _Composer:
     """Builds values from parse events, counting what every alias would expand to."""
 
-    def __init__(self, file: str, room: Room) -> None:
+    def __init__(self, file: str, most: int) -> None:
         self.file = file
-        self.room = room
+        self.most = most
         self.problems: list[Problem] = []
         self.more = 0  # problems that are only counted
         self.anchors: dict[str, tuple[Value, int, int]] = {}  # value, expanded nodes, levels below it
@@ -254,7 +257,7 @@ class _Composer:
 
     def count(self, more: int, mark: Mark) -> None:
         self.nodes += more
-        if not self.room.take(more):
+        if self.nodes > self.most:
             problem = too_many(mark)
             raise self.stop(mark, problem.fact, problem.hint)
 

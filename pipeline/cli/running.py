@@ -29,6 +29,7 @@ from pipeline.cli.show import Console, count
 from pipeline.errors import PipelineError
 from pipeline.executors import default_workers, find_executor, open_executor
 from pipeline.expand import expand
+from pipeline.files import sweep
 from pipeline.ledger import Ledger, Money, check_free, open_ledger
 from pipeline.plan import Plan, make_plan
 from pipeline.types import dollars, micro_usd
@@ -61,6 +62,8 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
             console.note(f"{provider.name} is called at {provider.base_url}")
     with open_ledger(private_folder(manifest), manifest.campaign) as ledger:
         ledger.settle_finished()
+        if ledger.cut_short():
+            sweep(manifest.outputs.folder)
         if places.emulated:
             forget_open(ledger)
         before = planned(expansion, ledger, arguments, saved)
@@ -73,6 +76,8 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         sheet = Publisher(after, ledger, stopped=code == BUDGET).publish()
         code = _final_code(code, document, before, after, limited=arguments.limit is not None or saved is not None)
         money = ledger.money()
+        if ledger.cut_short():  # ours: it ends here
+            ledger.commit([Ledger.end_run])
     if ledger.not_backed_up:
         console.warn(ledger.not_backed_up)
     wanted = [step for step in after.steps if step.selected]

@@ -216,7 +216,11 @@ class Drive:
             following = _advance(flow, answer)
             await self.receive(answer)
             return following
-        await self.settle_doubt()
+        fate = await self.doubtful_fate()
+        if fate.kind == "accepted" and fate.answer is not None:
+            following = _advance(flow, fate.answer)
+            await self.receive(fate.answer)
+            return following
         if self.doubt:
             raise StillOpen("the gateway does not say what became of it")
         raise TryLater("it was not accepted")
@@ -235,12 +239,16 @@ class Drive:
 
     async def settle_doubt(self) -> None:
         """Sent again by its id, it was refused: whether it had been accepted the first time, the gateway may know."""
-        fate = await self.fate(self.dialect.trace(self.job, self.order.sent or self.started, time.time(), frozenset()))
+        fate = await self.doubtful_fate()
         if fate.kind == "accepted" and fate.answer is not None:
             await self.receive(fate.answer)
             raise StillOpen("it was accepted, though its answer was lost: a later run continues it")
-        if fate.kind == "not-accepted":
-            self.doubt = False
+
+    async def doubtful_fate(self) -> Fate:
+        """What the gateway knows of our id; that it was not accepted ends the doubt."""
+        fate = await self.fate(self.dialect.trace(self.job, self.order.sent or self.started, time.time(), frozenset()))
+        self.doubt = fate.kind != "not-accepted"
+        return fate
 
     async def reserve(self) -> None:
         """Take the money from the budget, and commit the intent."""

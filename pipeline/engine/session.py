@@ -17,6 +17,9 @@ from pipeline.engine.journal import Journal
 from pipeline.engine.orders import Event, Order, Outcome
 from pipeline.ledger import Ledger
 
+FETCHING = 32
+"""Pictures on their way from the first byte to the last file; the bytes of each wait in memory."""
+
 
 class Session:
     """The shared state of a run, and how an order's end is told and recorded."""
@@ -31,6 +34,7 @@ class Session:
         self.calling: Counter[str] = Counter()  # spec → paid calls under way
         self.claimed: set[str] = set()  # ids at the gateway that this run found for lost answers
         self.executor = executor
+        self.fetching = anyio.Semaphore(FETCHING)
         self.budget = budget
         self.events = events
         self.outcome = Outcome()

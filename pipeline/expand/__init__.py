@@ -39,8 +39,10 @@ from pipeline.types import (
     slug,
 )
 
-MAX_PARTS = 50_000
-"""Parts of all templates together; compiling that many takes two seconds."""
+PATIENCE = 10_000
+"""Cells after which a mistake that was found is told at once, and no others are looked for."""
+MAX_PARTS = 30_000
+"""Parts of all templates together; compiling that many takes a second."""
 MAX_STEPS = 20_000_000
 """Parts of templates, as often as they are rendered: some ten seconds."""
 MAX_TEXT = 150_000_000
@@ -101,6 +103,8 @@ class _Expander:
             for product in group:
                 if product.id.casefold() in seen:
                     continue  # told already: the ids are taken
+                if len(self.cells) > PATIENCE and self.wrong():
+                    raise ManifestError([*self.manifest.problems, *self.found.problems(warnings=False)], None)
                 seen.add(product.id.casefold())
                 for prompt in self.manifest.prompts:
                     if product.set in prompt.sets:
@@ -116,6 +120,10 @@ class _Expander:
             raise ManifestError(errors)
         warnings = tuple(problem for problem in problems if problem.warning)
         return Expansion(self.manifest, tuple(self.cells), self.pictures, warnings)
+
+    def wrong(self) -> bool:
+        """Whether a mistake was found already."""
+        return bool(self.found.facts[False]) or any(not problem.warning for problem in self.manifest.problems)
 
     def template(self, text: str, path: KeyPath) -> Template | None:
         try:

@@ -41,17 +41,18 @@ class Findings:
         if not warning:
             self.tries[path] += 1
         if self.facts[False] > MOST_PROBLEMS:
-            errors = (problem for problem in self.problems() if not problem.warning)
-            raise ManifestError([*self.manifest.problems, *errors], None)
+            raise ManifestError([*self.manifest.problems, *self.problems(warnings=False)], None)
 
     def often(self, path: KeyPath) -> bool:
         """Whether enough was found wrong here: more of the same tells nothing new, and costs time."""
         return self.tries[path] >= MOST_PROBLEMS
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self, *, warnings: bool = True) -> Iterator[Problem]:
         """One located problem for each fact."""
         lines = cache(_lines)
         for (path, fact, hint, word, warning), at in self.met.items():
+            if warning and not warnings:
+                continue
             ids = [name for name in at if name]
             least = "at least " if self.often(path) else ""
             many = f" and {least}{len(ids) - 1} more" if len(ids) > 1 else ""
@@ -60,7 +61,7 @@ class Findings:
             if mark is not None and word:
                 mark = find_word(mark, word, lines(mark.file))
             yield Problem(mark, key_path(path), fact + where, hint, warning)
-        if self.facts[True] > MOST_PROBLEMS:
+        if warnings and self.facts[True] > MOST_PROBLEMS:
             yield Problem(None, "", f"… and {self.facts[True] - MOST_PROBLEMS:,} more", warning=True)
 
 

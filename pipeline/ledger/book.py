@@ -111,6 +111,10 @@ class Ledger:
         """Micro-dollars: what all runs together found made already, and did not pay again."""
         return int(self._db.execute("SELECT coalesce(sum(kept), 0) FROM runs").fetchone()[0])
 
+    def cut_short(self) -> bool:
+        """Whether a run was killed before its end."""
+        return self._db.execute("SELECT 1 FROM runs WHERE ended IS NULL").fetchone() is not None
+
     def damage(self) -> str:
         """What is wrong in the whole database, by SQLite's rules and by ours; empty when nothing is."""
         made = "SELECT sum(p.usd) FROM pictures p WHERE p.request = r.id"
@@ -312,6 +316,10 @@ class Ledger:
     def begin_run(self, kept: int) -> None:
         """A run begins that finds pictures worth ``kept`` made already."""
         self._db.execute("INSERT INTO runs (started, kept) VALUES (?, ?)", (time.time(), kept))
+
+    def end_run(self) -> None:
+        """The run has come to its end."""
+        self._db.execute("UPDATE runs SET ended = ? WHERE ended IS NULL", (time.time(),))
 
     def mistrust_file(self, path: str) -> None:
         """An output file that was found damaged: the next plan reads it, whatever its size and time say."""

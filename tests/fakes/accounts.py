@@ -327,7 +327,7 @@ class Runware(Account):
         for task in tasks:
             job = self._of(task["taskUUID"])
             if job is None or self.state(job) == "forgotten":
-                errors.append(self._error("taskNotFound", task["taskUUID"]))
+                errors.append(self._error("taskNotFound" if job is None else "taskExpired", task["taskUUID"]))
                 continue
             told, wrong = self._told(job)
             if task["taskType"] == "getTaskDetails":

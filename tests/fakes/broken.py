@@ -158,7 +158,7 @@ class Recorder:
         elif name == "os.rename":
             source, target = map(os.fspath, arguments[:2])
             with contextlib.suppress(OSError):
-                now = os.stat(source)
+                now = Path(source).stat()
                 if self._synced.get((now.st_dev, now.st_ino)) not in (None, (now.st_size, now.st_mtime_ns)):
                     self.note(Event("write", source))
             self.note(Event("rename", source, target))
@@ -169,7 +169,7 @@ class Recorder:
         self._sync(number)
         now = os.fstat(number)
         self._synced[now.st_dev, now.st_ino] = (now.st_size, now.st_mtime_ns)
-        self.note(Event("sync", os.readlink(f"/proc/self/fd/{number}")))
+        self.note(Event("sync", str(Path(f"/proc/self/fd/{number}").readlink())))
 
     def hook_ledger(self) -> None:
         """SQLite syncs by itself: its setting tells whether it did."""

@@ -38,7 +38,8 @@ class FakeById(Local):
                 images = state.get("images")
                 if not isinstance(images, list):
                     raise Refused("the answer names no images")
-                return [RemoteImage(url=str(url), seed=7, usd=28_000) for url in images]
+                usd = state.get("usd", 28_000)  # of each picture, in micro-dollars
+                return [RemoteImage(url=str(url), seed=7, usd=usd) for url in images]
             if state["status"] != "running":
                 raise Refused(f"the status {state['status']!r} makes no sense")
 

@@ -72,7 +72,9 @@ class Judge:
 
 
 def _serve() -> None:
-    from pipeline import cli, publish, run  # noqa: F401  # all that a command imports later, now
+    import pipeline.cli.app
+    import pipeline.publish
+    import pipeline.run  # noqa: F401  # all that a command imports later, now
 
     for line in sys.stdin:
         folder, argv = json.loads(line)

@@ -66,7 +66,7 @@ class Left:
 
     code: int
     seconds: float  # from the (last) signal to its end
-    late: int  # paid calls that left after it
+    late: int  # paid calls that left after the (first) signal and its grace
     said: str
     next_code: int
     next_said: str
@@ -82,7 +82,7 @@ class Left:
 class _Holding(_Handler):
     server: Gateway
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802  # as the parent calls it
         self.server.arrivals.append(time.monotonic())
         super().do_POST()
 
@@ -94,7 +94,8 @@ class _Holding(_Handler):
 
     def raw(self, status: int, data: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
         if kind != "image/png" or self.server.holds != "image":
-            return super().raw(status, data, kind, headers)
+            super().raw(status, data, kind, headers)
+            return
         self.server.held["image"] += 1
         with contextlib.suppress(OSError):
             self.send_response(status)
@@ -129,16 +130,16 @@ class Gateway(FakeGateway):
 
 def leave(folder: Path, moment: Moment, sign: signal.Signals, *, twice: bool = False) -> Left:
     """A run that gets a signal at a moment, or two of them, and the run after it."""
-    with _serving(Gateway(moment.holds)) as gateway:
+    with holding(Gateway(moment.holds)) as gateway:
         provider = {"name": "fake", "base_url": gateway.url, "concurrency": AT_ONCE}
         outputs = {"aspect_ratio": ["1:1"], "format": ["png"]}
         manifest = write_campaign(folder, count=PICTURES, provider=provider, outputs=outputs)
         with _held_at(moment, manifest, gateway) as (process, go):
-            given = time.monotonic()
+            first = given = time.monotonic()
             process.send_signal(sign)
             said = ""
             if moment.released or twice:
-                said = _until(process, "stopping")
+                said = until(process, "stopping")
             if twice:
                 given = time.monotonic()
                 process.send_signal(sign)
@@ -147,19 +148,22 @@ def leave(folder: Path, moment: Moment, sign: signal.Signals, *, twice: bool = F
                 go()
             said += process.communicate(timeout=HANGS)[1]
             seconds = time.monotonic() - given
-        late = sum(arrival > given + GRACE for arrival in gateway.arrivals)
+        late = sum(arrival > first + GRACE for arrival in gateway.arrivals)
         gateway.release.set()
         gateway.holds, gateway.faults.polls = None, 0
-        after = subprocess.run(_command(manifest, "runner.py"), **_PIPES, timeout=60, check=False)
-        done = sum(cell["state"] == "done" for cell in results(manifest))
+        after = subprocess.run(command(manifest, "runner.py"), **PIPES, timeout=60, check=False)
+        done = 0
+        with contextlib.suppress(FileNotFoundError):
+            done = sum(cell["state"] == "done" for cell in results(manifest))
         billed = Counter(gateway.state.billed)
     return Left(process.returncode, seconds, late, said, after.returncode, after.stderr, done, billed)
 
 
-_PIPES: dict[str, Any] = {"env": environment(), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+PIPES: dict[str, Any] = {"env": environment(), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
 
-def _command(manifest: Path, program: object, *words: object) -> list[str]:
+def command(manifest: Path, program: object, *words: object) -> list[str]:
+    """A run of a manifest by one of the programs of this folder."""
     return [sys.executable, str(HERE / str(program)), *map(str, words), "run", str(manifest), "--allow-private"]
 
 
@@ -176,8 +180,7 @@ def _held_at(
         let_go.callback(os.close, go)
         ends.push(let_go)
         held = ("pausing.py", moment.pause, ready, wait) if moment.pause else ("runner.py",)
-        command = _command(manifest, *held)
-        process = subprocess.Popen(command, **_PIPES, pass_fds=(ready, wait))
+        process = subprocess.Popen(command(manifest, *held), **PIPES, pass_fds=(ready, wait))
         os.close(ready)
         os.close(wait)
         if moment.after is not None:
@@ -192,7 +195,7 @@ def _held_at(
         yield process, let_go.close
 
 
-def _until(process: subprocess.Popen[str], word: str) -> str:
+def until(process: subprocess.Popen[str], word: str) -> str:
     """What a process says on standard error until it says this."""
     assert process.stderr is not None
     said = ""
@@ -204,7 +207,8 @@ def _until(process: subprocess.Popen[str], word: str) -> str:
 
 
 @contextlib.contextmanager
-def _serving(gateway: Gateway) -> Iterator[Gateway]:
+def holding(gateway: Gateway) -> Iterator[Gateway]:
+    """This gateway at work; in the end it lets go of what it holds."""
     thread = threading.Thread(target=gateway.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -44,7 +44,7 @@ def _renames(events: Sequence[Event]) -> Iterator[str]:
 
 
 def _calls(events: Sequence[Event], ledger: frozenset[str]) -> Iterator[str]:
-    """A request is synced in the ledger before its paid call leaves, and again, with the answer, before its first poll."""
+    """A request is synced in the ledger before its paid call leaves; and its answer, before the first poll."""
     posted: dict[str, int] = {}
     polled: set[str] = set()
     for number, event in enumerate(events):

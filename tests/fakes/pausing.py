@@ -15,10 +15,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import fakes.runner  # noqa: F401  # the fake dialects
 from pipeline import media, publish
-from pipeline.cli import commands, main
+from pipeline.cli import main
+from pipeline.ledger import Ledger
 
 PLACES: dict[str, tuple[Any, str]] = {
-    "planning": (commands, "make_plan"),
+    "planning": (Ledger, "snapshot"),
     "writing": (media, "write"),
     "publishing": (publish.Publisher, "publish"),
 }

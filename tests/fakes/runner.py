@@ -5,6 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from fakes.clock import follow
 from fakes.dialect import FakeById, FakeWithoutId
 from pipeline.cli import main
 from pipeline.engine import lane
@@ -17,6 +18,8 @@ DIALECTS.update({dialect.name: dialect for dialect in (FakeById(), FakeWithoutId
 lane.FIRST_WAIT, lane.LONGEST_WAIT = 0.01, 0.6  # the real waits, a fiftieth of their length
 lane.OUTAGE, lane.NEVER = 12.0, 1.2
 Aimlapi.patience = Eachlabs.patience = 1.0
+
+follow()
 
 if __name__ == "__main__":
     sys.exit(main())

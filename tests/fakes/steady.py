@@ -19,6 +19,10 @@ from types import ModuleType, TracebackType
 from typing import Self
 
 FAKES = Path(__file__).parent
+sys.path.insert(0, str(FAKES.parent))
+
+from fakes.campaign import environment
+
 PATIENCE = 60.0
 """Seconds after which a run hangs."""
 
@@ -27,14 +31,9 @@ class Steady:
     """The child that forks; a context manager. ``run`` is one run of the command line to its end."""
 
     def __enter__(self) -> Self:
-        environment = {
-            **os.environ,
-            "NO_COLOR": "1",
-            "PYTHONPATH": f"{FAKES.parent.parent}{os.pathsep}{FAKES.parent}",
-        }
         self.child = subprocess.Popen(
             [sys.executable, str(FAKES / "steady.py")],
-            env=environment,
+            env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -51,18 +50,22 @@ class Steady:
         self.child.wait(PATIENCE)
         self.child.stdout.close()
 
-    def run(self, said: Path, *argv: object, attach: Callable[[int], None] = lambda _: None) -> tuple[int, str]:
-        """Exit code (negative: the signal it died of) and what was said; ``attach`` is called before it starts."""
+    def run(self, said: Path, *argv: object, attach: Callable[[int], None] | None = None) -> tuple[int, str]:
+        """Exit code (negative: the signal it died of) and what was said; ``attach`` is called before it starts.
+
+        A run that nobody attaches to has temporary files of other names.
+        """
         assert self.child.stdin
         assert self.child.stdout
-        self.child.stdin.write(json.dumps([str(said), [str(word) for word in argv]]) + "\n")
+        self.child.stdin.write(json.dumps([str(said), [str(word) for word in argv], 1 if attach else 2]) + "\n")
         pid = int(self.child.stdout.readline() or 0)
         if not pid:
             raise RuntimeError("the command line can't be imported")
         hanging = threading.Timer(PATIENCE, os.kill, (pid, 9))
         hanging.start()
         try:
-            attach(pid)
+            if attach is not None:
+                attach(pid)
             self.child.stdin.write("go\n")
             code = int(self.child.stdout.readline())
         finally:
@@ -82,8 +85,8 @@ class _Numbered(ModuleType):
         return getattr(self._module, name)
 
 
-def _number() -> None:
-    """Number the temporary files: ``.1-N-1.part``."""
+def _number(run: int) -> None:
+    """Number the temporary files: ``.1-N-1.part`` where ``run`` is 1."""
     from pipeline import files, media
 
     numbers = itertools.count(1)
@@ -91,7 +94,7 @@ def _number() -> None:
         steady = {
             "time": _Numbered(time, monotonic_ns=lambda: next(numbers)),
             "threading": _Numbered(threading, get_ident=lambda: 1),
-            "os": _Numbered(os, getpid=lambda: 1),
+            "os": _Numbered(os, getpid=lambda: run),
         }
         vars(module).update({name: value for name, value in steady.items() if name in vars(module)})
 
@@ -100,17 +103,17 @@ def _serve() -> None:
     import httpx
 
     import fakes.runner  # noqa: F401  # the fake dialects
-    from pipeline import publish, run  # noqa: F401  # all that a command imports later, now
+    from pipeline import publish  # noqa: F401  # all that a command imports later, now
     from pipeline.cli import commands, main, progress  # noqa: F401
 
     httpx.AsyncClient()  # imports what it needs
+
     def tell(number: int) -> None:
         sys.stdout.write(f"{number}\n")
         sys.stdout.flush()
 
-    _number()
     while line := sys.stdin.readline():
-        said, argv = json.loads(line)
+        said, argv, run = json.loads(line)
         wait, go = os.pipe()
         child = os.fork()
         if child == 0:
@@ -119,6 +122,7 @@ def _serve() -> None:
             os.dup2(out, 1)
             os.dup2(out, 2)
             os.read(wait, 1)
+            _number(run)
             sys.exit(main(argv))
         os.close(wait)
         tell(child)

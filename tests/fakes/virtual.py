@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from typing import Any
 from unittest.mock import patch
 
@@ -60,6 +61,17 @@ class _Time:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(time, name)
+
+
+def _calendar(clock: Clock) -> type[datetime]:
+    """What the pipeline's modules see instead of ``datetime.datetime``."""
+
+    class Virtual(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.fromtimestamp(clock.unix(), tz)
+
+    return Virtual
 
 
 class _Ids:
@@ -157,7 +169,11 @@ def virtual(clock: Clock, seed: int = 0) -> Iterator[Signals]:
     def run(function: Callable[..., Any], *arguments: Any, **_: Any) -> Any:
         return real_run(function, *arguments, backend_options={"loop_factory": lambda: VirtualLoop(clock)})
 
-    fakes = {time: ("time", _Time(clock)), uuid: ("uuid", _Ids(seed))}
+    fakes: dict[Any, tuple[str, Any]] = {
+        time: ("time", _Time(clock)),
+        uuid: ("uuid", _Ids(seed)),
+        datetime: ("datetime", _calendar(clock)),
+    }
     with contextlib.ExitStack() as stack:
         for name, module in list(sys.modules.items()):
             if name.startswith("pipeline."):

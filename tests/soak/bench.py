@@ -16,6 +16,7 @@ from fakes.campaign import write_campaign
 from fakes.gateway import FakeGateway, Faults, State, serving
 from fakes.order import violations
 from fakes.steady import Steady
+
 from soak import strace
 from soak.strace import Place
 from soak.trial import Trial
@@ -84,7 +85,9 @@ class Bench:
             raise AssertionError("; ".join(wrong))
         places = strace.places(lines, self.out)
         if strange := [place for place in places if place.path.endswith(".part") and "/.1-" not in place.path]:
-            raise AssertionError(f"{strange[0].path}: temporary files are named in a way that fakes.steady doesn't know")
+            raise AssertionError(
+                f"{strange[0].path}: temporary files are named in a way that fakes.steady doesn't know"
+            )
         return places
 
     # ── one fault ───────────────────────────────────────────────────────────────────────────────
@@ -108,7 +111,7 @@ class Bench:
         return done
 
     def settle(self, done: Trial, failed: float | None = None) -> None:
-        """What a broken run left, and what the next one makes of it. ``failed``: when the ledger did, in Unix seconds."""
+        """What a broken run left, and what the next one makes of it. ``failed``: Unix seconds when the ledger did."""
         try:
             self.check_requests(done, failed)
             self.finish(done)

@@ -1,4 +1,4 @@
-"""A disk that is full for real: a small tmpfs, filled by the run itself, made larger after; and one that is read-only."""
+"""A disk that is full for real: a small tmpfs, which the run fills, made larger after; and one that is read-only."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from soak.bench import Bench
 from soak.table import Row
 from soak.trial import Trial, row
 
-KIB = 4
-"""A page: the sizes tried are so far apart, in KiB."""
-MOST = 900
-"""KiB that a run of the small campaign needs, and more."""
+SIZES = range(4, 404, 4)
+"""KiB, a page apart: the largest is about what a run of the small campaign takes."""
+FILES = range(2, 34)
+"""How many files and folders there may be; likewise."""
+LEAST = 3
+"""Trials of each, at any scale."""
 ROOM = "size=16m,nr_inodes=1000"
 WHY = ("No space left", "disk is full", "disk I/O error", "unable to open database file")
 """What the system and SQLite say of a full disk; SQLite does not always know why it can't open a file."""
@@ -36,8 +38,8 @@ def campaign(scale: float) -> Iterator[Row]:
         stack.callback(subprocess.run, ["umount", "--lazy", str(out)], check=False)
         bench = stack.enter_context(Bench(Path(folder), out / "out"))
         for name, sizes, option in (
-            ("a full disk", range(KIB, MOST, KIB), "size={}k"),
-            ("a disk without room for more files", range(2, 60), "nr_inodes={}"),
+            ("a full disk", SIZES, "size={}k"),
+            ("a disk without room for more files", FILES, "nr_inodes={}"),
         ):
             yield _sweep(name, sizes, option, scale, bench)
         yield _read_only(bench)
@@ -52,22 +54,11 @@ def _remount(out: Path, options: str) -> None:
 
 
 def _sweep(name: str, sizes: range, option: str, scale: float, bench: Bench) -> Row:
-    """Runs with this much room, and then with more; up to the first that has room enough."""
-    start, disk = time.monotonic(), bench.out.parent
-    enough = _enough(sizes, lambda size: _trial(bench, disk, option.format(size)).code == 0)
-    tight = [size for size in sizes if size < enough]
-    chosen = sorted(random.sample(tight, min(len(tight), max(3, round(scale * len(tight))))))
-    trials = [_trial(bench, disk, option.format(size)) for size in chosen]
-    return row(name, trials, time.monotonic() - start, f"it needs {option.format(enough)}")
-
-
-def _enough(sizes: range, does: Callable[[int], bool]) -> int:
-    """The smallest size that is enough, by halving."""
-    low, high = 0, len(sizes) - 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if does(sizes[middle]) else (middle + 1, high)
-    return sizes[low]
+    """Runs with this much room, and then with plenty."""
+    start = time.monotonic()
+    chosen = sorted(random.sample(sizes, min(len(sizes), max(LEAST, round(scale * len(sizes))))))
+    trials = [_trial(bench, bench.out.parent, option.format(size)) for size in chosen]
+    return row(name, trials, time.monotonic() - start)
 
 
 def _trial(bench: Bench, disk: Path, limit: str) -> Trial:

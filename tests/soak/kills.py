@@ -127,7 +127,7 @@ class Tally:
             found["recorded twice"],
             self.uncertain,
             seconds,
-            f"{len(named)} points, {least} times or more; {self.hits[ANY]} at random; {self.again} ended by a second run",
+            f"{len(named)} points, {least} times or more; {self.hits[ANY]} at random; {self.again} needed two runs",
         )
 
 

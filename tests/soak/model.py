@@ -130,10 +130,15 @@ class Model(RuleBasedStateMachine):
         names = data.draw(st.lists(st.sampled_from(sorted(self.here.providers)), min_size=1, unique=True), "providers")
         self.here.manifest = replace(self.here.manifest, providers=tuple(self.here.providers[name] for name in names))
 
-    @rule(total=st.none() | st.sampled_from([0, 60_000, 200_000, 500_000]), run=st.none() | st.just(90_000))
-    def afford(self, total: int | None, run: int | None) -> None:
+    @rule(
+        total=st.none() | st.sampled_from([0, 60_000, 200_000, 500_000]),
+        run=st.none() | st.just(90_000),
+        day=st.none() | st.just(120_000),
+        sets=st.just({}) | st.fixed_dictionaries({}, optional={"things": st.just(90_000), "others": st.just(30_000)}),
+    )
+    def afford(self, total: int | None, run: int | None, day: int | None, sets: dict[str, int]) -> None:
         """Another budget."""
-        self.here.manifest = replace(self.here.manifest, budget=Budget(total=total, run=run))
+        self.here.manifest = replace(self.here.manifest, budget=Budget(total=total, run=run, day=day, sets=sets))
 
     @rule(seconds=st.sampled_from([10.0, 100.0, 4000.0, 90_000.0]))
     def wait(self, seconds: float) -> None:

@@ -44,10 +44,8 @@ def pace(speed: float, **more: float) -> dict[str, str]:
 def start(manifest: Path, *arguments: object, env: Mapping[str, str], log: Path | None = None) -> subprocess.Popen[str]:
     """``pipeline run --json``; what it says besides goes to ``log``, or nowhere."""
     command = [sys.executable, __file__, "run", str(manifest), "--json", *map(str, arguments)]
-    with open(log or os.devnull, "a") as said:
-        return subprocess.Popen(
-            command, env=environment() | dict(env), stdout=subprocess.PIPE, stderr=said, text=True
-        )
+    with Path(log or os.devnull).open("a") as said:
+        return subprocess.Popen(command, env=environment() | dict(env), stdout=subprocess.PIPE, stderr=said, text=True)
 
 
 def end(process: subprocess.Popen[str], log: Path | None = None) -> dict[str, Any]:
@@ -89,7 +87,9 @@ def _set(name: str, value: float) -> None:
     """Set a constant of a module, or of a class in it."""
     owner, _, attribute = name.rpartition(".")
     place, _, inner = owner.rpartition(".")
-    where: Any = getattr(importlib.import_module(place), inner) if inner[0].isupper() else importlib.import_module(owner)
+    where: Any = (
+        getattr(importlib.import_module(place), inner) if inner[0].isupper() else importlib.import_module(owner)
+    )
     assert hasattr(where, attribute), name
     setattr(where, attribute, value)
 
@@ -115,6 +115,7 @@ def _witness() -> None:
 
 def _main() -> int:
     import fakes.runner  # noqa: F401  # the fake dialects, and short waits
+
     from pipeline.cli import main
 
     for name, value in json.loads(os.environ[PACE]).items():

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import pipeline.media
+import pipeline.engine.finish
+from pipeline.addresses import Reach
 from pipeline.engine.wire import Wire
 from pipeline.expand import PRIVATE
 from pipeline.ledger import Ledger
@@ -156,7 +157,15 @@ def _wire(passing: Passing) -> None:
         return answer
 
     Wire.send = told  # type: ignore[method-assign]
-    _around(pipeline.media, "download", lambda *_: passing("fetching"), lambda *_: passing("fetched"))
+    fetch = pipeline.engine.finish.fetch
+
+    async def fetched(url: str, reach: Reach) -> bytes:
+        passing("fetching")
+        data = await fetch(url, reach)
+        passing("fetched")
+        return data
+
+    pipeline.engine.finish.fetch = fetched
 
 
 def _files(passing: Passing) -> None:

@@ -1,8 +1,8 @@
-"""A storm: every other minute half of all answers are 429 or 503, with every kind of ``Retry-After``.
+"""Storms: for a minute, half of all answers are 429 or 503, with every kind of ``Retry-After``; a calm minute; again.
 
 Measured at the gateway: no call of the lane, paid or not, comes before the moment that a refusal named; all submits
 together are at most 1.3 times those that are needed; and one run finishes everything. Minutes and waits are a twentieth
-of the real ones.
+of the real ones, or less.
 
 What a 503 without a readable ``Retry-After`` means for a paid call at fal, nobody can say: it is uncertain by design.
 So fal's submits are refused by 429 of every kind, and by 503 that names a time; its polls and uploads by everything.
@@ -32,17 +32,21 @@ from pipeline.emulator.control import running
 from soak.paced import HEARD, REFUSAL, pace, run
 from soak.table import Row
 
-SPEED = 20.0
-MINUTE = 60.0 / SPEED
-CAP = 120.0 / SPEED
+SPEED, FAST = 20.0, 50.0
+"""How many times as fast as in reality all goes, in a full soak and in a small one."""
+MINUTE = 60.0
+CAP = 120.0
 """Seconds that an absurd ``Retry-After`` may hold a lane."""
-ON_ITS_WAY = 0.05
-"""Seconds in which a refusal reaches the client, and what it had sent before reaches the gateway."""
-SLOW = 0.5
-"""The same on a machine that does other things, for a call that says that it left before."""
+ON_ITS_WAY = 0.5
+"""Seconds after a refusal in which a call may come that says that it left before it was heard: some milliseconds on an
+idle machine.
+"""
 MOST = 1.3
 """Submits in all, in those that are needed."""
-PICTURES = 300
+PICTURES, FEWEST = 300, 75
+STORMS = 6
+LEAST = 8
+"""Refusals of a storm, however long a single one holds."""
 PRODUCTS = 25
 VAGUE = ("", "soon", "NaN", "Wed, 99 Nov 2026 99:00:00 GMT", "1; 2")
 """Kinds of ``Retry-After`` that name no time."""
@@ -62,8 +66,10 @@ class Weather:
     """When it storms, and what came of it."""
 
     seed: int
-    until: float = 0.0  # for ever, if 0
-    begun: float = 0.0
+    storms: int  # half storms to come, the calm ones counted
+    speed: float
+    turns: float = 0.0  # when it changes
+    least: int = 0  # refusals, before it changes
     refusals: list[Refusal] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
@@ -79,28 +85,36 @@ class Weather:
         """A call has come: whether it may come now, and a refusal, if it is to be refused."""
         with self.lock:
             now = time.monotonic()
-            self.begun = self.begun or now
             self.calls[kind] += 1
             heard = set(request.headers.get(HEARD, "").split(","))
             for refusal in self.refusals[-200:]:
-                if now < refusal.until and now > refusal.at + ON_ITS_WAY:
+                if now < refusal.until:
                     self.judge(refusal, now, kind, str(refusal.number) in heard)
-            storms = int((now - self.begun) / MINUTE) % 2 == 0
-            if not storms or self.chance.random() < 0.5:
+            if not self.storming(now) or self.chance.random() < 0.5:
                 return None
             refusal = Refusal(len(self.refusals), now, now)
             self.refusals.append(refusal)
             return refusal
 
+    def storming(self, now: float) -> bool:
+        """Whether it storms: a minute at least, and until there were some refusals; and a minute not."""
+        here = self.storms % 2 == 1
+        if now > self.turns and (not here or len(self.refusals) >= self.least) and self.storms:
+            self.storms -= 1
+            self.turns, self.least = now + MINUTE / self.speed, len(self.refusals) + LEAST
+        return self.storms % 2 == 1
+
     def judge(self, refusal: Refusal, now: float, kind: str, heard: bool) -> None:
         """A call has come while a refusal still holds."""
         after = now - refusal.at
-        if not heard and after < SLOW:
+        if not heard and after < ON_ITS_WAY:
             self.passed += 1
             self.latest = max(self.latest, after)
             return
         told = "though it was heard" if heard else "and it was never heard"
-        self.early.append(f"a {kind} {after:.3f} s after refusal {refusal.number}, {refusal.until - now:.3f} s early, {told}")
+        self.early.append(
+            f"a {kind} {after:.3f} s after refusal {refusal.number}, {refusal.until - now:.3f} s early, {told}"
+        )
 
     def retry_after(self, number: int, *, vague: bool) -> str:
         """What a refusal says of when, and note it; ``vague``: it may say nothing that can be read."""
@@ -110,7 +124,7 @@ class Weather:
             name = self.chance.choices(names, [3, 6, 2, 0.3, 1, 1, 3, 2][: len(names)])[0]
             text, wait = self.wording(name, at)
             self.kinds[name] += 1
-            self.refusals[number] = Refusal(number, at, at + min(wait, CAP))
+            self.refusals[number] = Refusal(number, at, at + min(wait, CAP / self.speed))
             return text
 
     def wording(self, name: str, at: float) -> tuple[str, float]:
@@ -121,7 +135,7 @@ class Weather:
                 seconds = chance.choice((0, 1, 1))
                 return str(seconds), seconds
             case "fraction":
-                seconds = round(chance.uniform(1, 30) / SPEED, 3)
+                seconds = round(chance.uniform(1, 30) / self.speed, 3)
                 return f"{seconds}", seconds
             case "date":
                 moment = int(time.time()) + chance.randint(1, 2)
@@ -159,29 +173,32 @@ class Stormy:
         return self.gateway.error(status, "not now", headers)
 
 
-def storm(gateway: str, pictures: int, seed: int, folder: Path) -> Row:
+def storm(gateway: str, scale: float, seed: int) -> Row:
     """One run in the storm."""
-    weather = Weather(seed)
+    folder = Path(tempfile.mkdtemp(prefix=f"soak-storm-{gateway}-"))
+    pictures, speed = max(FEWEST, round(PICTURES * scale)), SPEED if scale > 0.5 else FAST
+    weather = Weather(seed, 2 * max(1, round(STORMS * scale)), speed)
 
     def make(account: Account, settings: Settings) -> Gateway:
         return Stormy(EMULATED[gateway](account, settings), weather)
 
     limits = {name: limit for name, limit in FREE.items() if name == gateway}
-    settings = Settings(gateways=(gateway,), pictures="plain", speed=SPEED, limits=limits, seed=seed)
+    settings = Settings(gateways=(gateway,), pictures="plain", speed=speed, limits=limits, seed=seed)
     prompts = -(-pictures // PRODUCTS)
     begun = time.monotonic()
     with running(settings, {gateway: make}) as emulator:
         manifest = write_campaign(
             folder,
-            count=min(PRODUCTS, pictures),
+            count=PRODUCTS,
             model="kling-image-o1",
-            providers=[provider(gateway, poll={"first": 4.0 / SPEED, "every": 1.0 / SPEED})],
+            providers=[provider(gateway, poll={"first": 4.0 / speed, "every": 1.0 / speed})],
             prompts={f"table{n}": {"text": f"Place @Image1 on table {n}."} for n in range(prompts)},
             outputs={"aspect_ratio": ["1:1"], "format": ["png"]},
             budget={"usd": 1000},
         )
-        done = run(manifest, env=addresses(emulator) | pace(SPEED), log=folder / "log.txt")
+        done = run(manifest, env=addresses(emulator) | pace(speed), log=folder / "log.txt")
         jobs = Counter(job["digest"] for job in emulator.bill(gateway)["jobs"])
+    names = ", ".join(f"{name} {number}" for name, number in sorted(weather.kinds.items()))
     needed, submits = done["cells"], weather.calls["submit"]
     row = Row(
         f"storm {gateway}",
@@ -192,7 +209,7 @@ def storm(gateway: str, pictures: int, seed: int, folder: Path) -> Row:
         done["uncertain_cells"],
         time.monotonic() - begun,
         f"{needed} pictures, {submits / needed:.2f}× the submits, {weather.calls.total()} calls, none early; "
-        f"{weather.passed} were on their way, {weather.latest * 1000:.0f} ms at most",
+        f"{weather.passed} were on their way, {weather.latest * 1000:.0f} ms at most; {names}",
     )
     where = f"{row.name}, seed {seed}, {folder}"
     assert not weather.early, f"{where}: {len(weather.early)} early: {weather.early[:5]}"
@@ -206,7 +223,5 @@ def storm(gateway: str, pictures: int, seed: int, folder: Path) -> Row:
 def campaign(scale: float) -> Iterator[Row]:
     """A storm over each gateway, all at once: mostly they wait."""
     seed = random.randrange(10**6)
-    pictures = max(PRODUCTS, round(PICTURES * scale))
     with ThreadPoolExecutor(len(GATEWAYS)) as pool:
-        folders = [Path(tempfile.mkdtemp(prefix=f"soak-storm-{gateway}-")) for gateway in GATEWAYS]
-        yield from pool.map(storm, GATEWAYS, itertools.repeat(pictures), itertools.count(seed), folders)
+        yield from pool.map(storm, GATEWAYS, itertools.repeat(scale), itertools.count(seed))

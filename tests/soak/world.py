@@ -30,8 +30,10 @@ from fakes.accounts import ACCOUNTS, Account, End, Job
 from fakes.dialect import FakeById, FakeWithoutId
 from fakes.virtual import Clock, Signals, Stuck, virtual
 from pipeline.engine import core
+from pipeline.engine import finish as finishing
 from pipeline.engine.lane import MAX_WAIT
 from pipeline.errors import DownloadError, LedgerError, LostAnswer, MediaError, StorageError, TryLater
+from pipeline import budget
 from pipeline import expand as expansion
 from pipeline.expand import PRIVATE, expand
 from pipeline.gateways import DIALECTS
@@ -121,6 +123,10 @@ class Wish:
     retry_uncertain: bool = False
 
 
+_MISREAD = ("404", "401", "402", "empty")
+"""Answers to a poll that the fake dialects would take for a refusal."""
+
+
 class _Tagged:
     """A dialect whose paid calls carry their request's id."""
 
@@ -138,6 +144,8 @@ class _Tagged:
             while True:
                 if call.paid:
                     call = replace(call, headers={**call.headers, TAG: job.id})
+                elif 0 < call.after < 1:  # the fakes'
+                    call = replace(call, after=2.0)
                 call = flow.send((yield call))
         except StopIteration as done:
             images: list[Any] = done.value
@@ -192,6 +200,7 @@ class World:
         self._stack.enter_context(patch.dict(DIALECTS, tagged))
         self._stack.enter_context(patch.object(expansion, "Template", _compiled))  # once, and not once a run
         self._stack.enter_context(patch.object(core, "_wire", lambda provider, *_: _Wire(self, provider)))
+        self._stack.enter_context(patch.object(finishing, "fetch", _fetch))
         offers = _offers()
         self.accounts: dict[str, Account] = {
             name: ACCOUNTS[name](self.clock, offers[name], USD.get(name, 28_000)) for name in gateways
@@ -214,6 +223,7 @@ class World:
             providers=tuple(self.providers.values()),
             outputs=replace(_template(self.folder).outputs, folder=self.folder / "out"),
         )
+        self.sets = {p.name: name for name, group in self.manifest.products.items() for p in group}
         self.styles = dict.fromkeys((f"p{number}" for number in range(products)), 0)
         self.variants = 1
         self.bills: Counter[tuple[str, int]] = Counter()  # (picture, take) → how often it was billed
@@ -275,11 +285,12 @@ class World:
     def plan(self, ledger: Ledger, wish: Wish) -> Plan:
         """What is owed, as the command plans it."""
         groups = {
-            "things": tuple(
+            name: tuple(
                 replace(product, vars={"style": f"style {self.styles[product.id]}"})
-                for product in self.manifest.products["things"]
+                for product in group
                 if product.id in self.styles
             )
+            for name, group in self.manifest.products.items()
         }
         manifest = replace(
             self.manifest, products=groups, outputs=replace(self.manifest.outputs, variants=self.variants)
@@ -322,6 +333,8 @@ class World:
         for key in list(self.allowed):  # what was asked anew then, and not done, isn't allowed any more
             self.allowed[key] = max(0, self.bills[key] - 1) + (key in self._intents())
         anew = {(p.key, r.take) for r in plan.requests if r.resume is None for p in r.pictures}
+        if wish.retake:  # a take that was refused, though it was paid
+            self.allowed.update(place for place in anew if place[1] > 1 and self.bills[place] > self.allowed[place])
         if wish.retry_failed:
             self.allowed.update(place for place in anew if place[0] in plan.snapshot.failures)
         for row in plan.snapshot.open_requests if wish.retry_uncertain else ():
@@ -378,13 +391,31 @@ class World:
             if self.bills[key, take] > 1 + self.allowed[key, take] + self._given_up(key, take):
                 text = f"v{variant} take {take} of {job.prompt!r}, by {self._whose(key, take)}"
                 self.violated("paid twice", text)
-        run, total = self.run_, self.manifest.budget.total
+        self.afford(job)
+        self.money()
+
+    def afford(self, job: Job) -> None:
+        """No cap is exceeded by what the gateways bill."""
+        run, caps = self.run_, self.manifest.budget
         run.billed += job.usd
         if run.cap is not None and run.billed > run.cap:
-            self.violated("budget", f"{run.billed} of this run's {run.cap} at {provider}")
-        if total is not None and job.request not in run.created_before and self.bill > total:
-            self.violated("budget", f"{self.bill} of the campaign's {total} at {provider}")
-        self.money()
+            self.violated("budget", f"{run.billed} of this run's {run.cap}")
+        if job.request in run.created_before:
+            return  # a smaller cap does not undo what was asked for under a larger one
+        jobs = [job for account in self.accounts.values() for job in account.jobs.values()]
+        today = [row[0] for row in self.rows("SELECT id FROM requests WHERE created >= ?", budget.midnight())]
+        group = {self.sets[job.prompt.partition(" in ")[0]]}
+        spent = {
+            "campaign": (caps.total, sum(job.usd for job in jobs)),
+            "day": (caps.day, sum(job.usd for job in jobs if job.request in today)),
+        } | {
+            name: (cap, sum(job.usd for job in jobs if self.sets[job.prompt.partition(" in ")[0]] == name))
+            for name, cap in caps.sets.items()
+            if name in group
+        }
+        for name, (cap, usd) in spent.items():
+            if cap is not None and usd > cap:
+                self.violated("budget", f"{usd} of the {name}'s {cap}")
 
     def _whose(self, key: str, take: int) -> str:
         rows = self.rows("SELECT id, provider, state, error, pictures FROM requests WHERE take = ?", take)
@@ -621,7 +652,7 @@ class _Wire:
             case "late":
                 self.world.late.append((self.world.clock.now + fault.after, _Late(self.provider.name, call, fault)))
                 raise LostAnswer("the connection broke (ReadError)")
-            case "refused":
+            case "refused" if account.known(call) is None:
                 return account.refused(call)
         job = account.known(call)
         known = job is not None
@@ -653,6 +684,8 @@ class _Wire:
         """A poll, or a search of a log."""
         run = self.world.run_
         fault = run.free.popleft() if run.free else Free()
+        if self.provider.name.startswith("fake") and fault.kind in _MISREAD:
+            fault = Free("500")
         await anyio.sleep(0.05)
         self._alive()
         match fault.kind:
@@ -738,6 +771,11 @@ class _Desk(Executor):
         return FinishedPicture(original, "png", 1024, 1024, renditions)
 
 
+async def _fetch(*_: object) -> bytes:
+    """What a link leads to; :class:`_Desk` decides what comes of it."""
+    return b""
+
+
 def _write(path: str, text: str) -> WrittenFile:
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -780,7 +818,7 @@ def _template(folder: Path) -> Manifest:
         document = {
             "version": 1,
             "campaign": "model",
-            "products": {"things": products},
+            "products": {"things": products[:2], "others": products[2:]},
             "prompts": {"table": {"text": "{{ product.name }} in {{ product.vars.style }}"}},
             "outputs": {"format": ["png"]},
         }

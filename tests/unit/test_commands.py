@@ -391,7 +391,7 @@ def test_a_ledger_that_cant_be_trusted_stops_everything(campaign: Path, damage: 
     for command in ("run", "plan", "status"):
         done = pipeline(command, campaign, expect=1)
         assert "ledger" in done.stderr
-        assert "restore it from a backup" in done.stderr
+        assert "`pipeline restore MANIFEST` brings back its last backup" in done.stderr
 
 
 def test_prune_removes_the_files_of_cells_that_are_gone_and_nothing_else(campaign: Path) -> None:

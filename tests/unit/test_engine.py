@@ -12,7 +12,6 @@ import pytest
 
 from pipeline.engine.journal import Journal
 from pipeline.engine.lane import MAX_WAIT, Lane, backoff, retry_after
-from pipeline.engine.session import Budget
 from pipeline.engine.wire import Wire
 from pipeline.errors import LedgerError
 from pipeline.ledger import Ledger, open_ledger
@@ -79,29 +78,6 @@ def test_waits_double_up_to_half_a_minute() -> None:
     assert waits[0] < 0.7
     assert all(later < 3.4 * sooner for sooner, later in itertools.pairwise(waits))
     assert 22 < waits[-1] < 38
-
-
-def test_the_budget_reserves_and_settles() -> None:
-    """What is reserved counts at once; what it came to replaces it."""
-    for budget in (Budget(100, None), Budget(None, 100)):
-        assert budget.reserve(60)
-        assert not budget.reserve(41)
-        budget.settle(60, 30, here=True)
-        assert budget.reserve(70)
-        assert not budget.reserve(1)
-        assert budget.reserve(0)
-    assert Budget(None, None).reserve(10**12)
-
-
-def test_what_an_earlier_run_reserved_gives_no_room_to_this_run() -> None:
-    """What is continued and refused frees the campaign's cap, not the run's; what may be unsent counts for the run."""
-    budget = Budget(50, 0)
-    budget.settle(40, 0, here=False)
-    assert not budget.reserve(60)
-    assert budget.reserve(40)
-    known = Budget(50, 0)
-    assert known.reserve(50, known=True)
-    assert not known.reserve(1, known=True)
 
 
 @pytest.mark.parametrize(
