@@ -322,7 +322,7 @@ def _status(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
         "show how far a campaign is, and what it has cost",
         "pipeline status campaign.yaml\n"
         "pipeline status campaign.yaml --money       # by provider, product and day, from the ledger alone\n"
-        "pipeline status campaign.yaml --csv > costs.csv",
+        "pipeline status campaign.yaml --csv         # the same for accounting",
     )
     _manifest(parser)
     parser.add_argument("--money", action="store_true", help="spent, reserved, uncertain and saved, in detail")

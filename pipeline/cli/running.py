@@ -70,14 +70,14 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         code, document = _carry_out(before, ledger, arguments, console, places, reach)
         if arguments.prune:
             _prune(before, ledger, console)
+        if ledger.cut_short():  # by an earlier run, or this one comes to its end here
+            ledger.commit([Ledger.end_run])
         after = make_plan(expansion, ledger, selection=replace(selected(arguments), limit=None))
         from pipeline.publish import Publisher
 
         sheet = Publisher(after, ledger, stopped=code == BUDGET).publish()
         code = _final_code(code, document, before, after, limited=arguments.limit is not None or saved is not None)
         money = ledger.money()
-        if ledger.cut_short():  # ours: it ends here
-            ledger.commit([Ledger.end_run])
     if ledger.not_backed_up:
         console.warn(ledger.not_backed_up)
     wanted = [step for step in after.steps if step.selected]

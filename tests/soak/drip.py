@@ -25,8 +25,10 @@ from soak.table import Row
 DRIPPERS = 20
 OTHERS, FEWEST = 300, 100
 PRODUCTS = 20
-DEADLINE = 4.0
-"""Seconds that a picture may take to come: of the real 120."""
+DEADLINE, SHORT = 4.0, 2.0
+"""Seconds that a picture may take to come, in a full soak and in a small one: of the real 120."""
+FETCHES = 2
+"""Times that a small soak fetches a picture, of the real 5."""
 SLOWER, START = 1.5, 1.0
 """How many times as long the others may take among drippers, and seconds on top of that on a busy machine."""
 ONCE = 5
@@ -48,7 +50,9 @@ def campaign(scale: float) -> Iterator[Row]:
     with ExitStack() as stack:
         slow = stack.enter_context(shopping(choose))
         fast = stack.enter_context(shopping(lambda *_: WHOLE))
-        env = pace(50.0, pipeline__media__DOWNLOAD_SECONDS=DEADLINE)
+        full = scale > 0.5
+        fetches = {} if full else {"pipeline__engine__finish__FETCHES": FETCHES}
+        env = pace(50.0, pipeline__media__DOWNLOAD_SECONDS=DEADLINE if full else SHORT, **fetches)
         runs = []
         for name, shop in (("slow", slow), ("fast", fast)):
             manifest = _manifest(folder / name, shop, pictures)

@@ -75,6 +75,17 @@ def test_a_png_without_its_end_is_refused() -> None:
         decode(picture("PNG")[:-12])
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("size", [(33, 47), (64, 64)])
+def test_a_picture_short_of_its_last_bytes_is_refused(kind: str, size: tuple[int, int]) -> None:
+    """Neither of Pillow's checks misses the end of a PNG's checksum, or of some JPEGs."""
+    data = picture(kind, size)
+    assert decode(data).size == size
+    for missing in range(1, 20):
+        with pytest.raises(MediaError):
+            decode(data[:-missing])
+
+
 def test_a_flipped_bit_in_a_png_is_refused() -> None:
     """Its checksums are checked."""
     data = bytearray(picture("PNG"))
