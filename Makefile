@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml README.md $(shell find pipeline schemas -type f -not -name '*.pyc')
 
-.PHONY: demo test check wheel-check bench browser clean
+.PHONY: demo test check wheel-check bench soak browser clean
 
 demo: $(VENV)/installed
 	$(BIN)/pipeline run manifests/demo.yaml
@@ -29,6 +29,12 @@ wheel-check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# Thousands of kills, write faults, storms, lost answers, damaged files and hostile input; prints one table.
+soak: $(VENV)/installed-dev browser
+	@command -v strace > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get install -y -qq strace; } || \
+	  { echo "the soak injects write faults with strace: install Debian's package strace"; exit 1; }
+	PYTHONPATH=tests $(BIN)/python -m soak
 
 # Chromium for the browser tests; without it they are skipped here, and fail in CI.
 browser:

@@ -22,6 +22,8 @@ from pipeline.ledger.seal import PRIVATE_FILE
 HOLDER = "lock"
 ENDS = 10.0
 """Seconds that a holder has to leave cleanly."""
+GLANCE = 0.2
+"""Seconds after which a lock is no glance of another process at whether there is one (see :func:`held`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def lock(folder: Path) -> Iterator[None]:
         raise LedgerError(f"{folder}: can't be opened: {error.strerror}") from None
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(handle)
         except BlockingIOError:
             raise _locked(folder) from None
         except OSError as error:
@@ -74,6 +76,18 @@ def lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _take(handle: int) -> None:
+    """Lock an open folder, waiting no longer than others may glance at it."""
+    until = time.monotonic() + GLANCE
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.005)
 
 
 def check_free(folder: Path) -> None:
@@ -112,20 +126,27 @@ def held(folder: Path) -> bool:
 def holder(folder: Path) -> Holder | None:
     """Who holds the campaign, or held it last; None when nobody said so."""
     try:
-        return Holder(**json.loads((folder / HOLDER).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        said = json.loads((folder / HOLDER).read_text("utf-8"))
+        return Holder(int(said["pid"]), str(said["host"]), str(said["since"]), int(said["start"]))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
 def end(holder: Holder, folder: Path) -> bool:
     """Ask a process of this machine to leave, then make it; whether the campaign is free now.
 
-    What it was in the middle of is on disk, as always: nothing that was paid is lost.
+    What it was in the middle of is on disk, as always: nothing that was paid is lost. One that was stopped goes on, so
+    that it can leave.
     """
     for sign in (signal.SIGTERM, signal.SIGKILL):
         if holder.here:
-            with contextlib.suppress(ProcessLookupError):
+            try:
                 os.kill(holder.pid, sign)
+                os.kill(holder.pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+            except PermissionError:
+                return False
         until = time.monotonic() + ENDS
         while held(folder) and time.monotonic() < until:
             time.sleep(0.05)

@@ -53,6 +53,8 @@ CREATE TABLE uploads (
 ALTER TABLE requests ADD COLUMN product TEXT NOT NULL DEFAULT '';
 ALTER TABLE requests ADD COLUMN product_set TEXT NOT NULL DEFAULT '';
 UPDATE requests SET product = substr(label, 1, instr(label || '/', '/') - 1);
+UPDATE requests SET usd = max(usd, (SELECT coalesce(sum(p.usd), 0) FROM pictures p WHERE p.request = requests.id))
+  WHERE state NOT IN ('intent', 'accepted', 'uncertain');
 CREATE TABLE runs (
   id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, kept INTEGER NOT NULL DEFAULT 0
 ) STRICT;

@@ -16,9 +16,9 @@ from fakes.virtual import EPOCH, Clock
 from pipeline.gateways.reading import unix, utc
 from pipeline.types import Answer, Call, Offer
 
-End = Literal["done", "broken", "moderated", "moderated-paid", "partial", "forgotten", "stuck"]
+End = Literal["done", "broken", "moderated", "moderated-paid", "partial", "forgotten", "stuck", "cancelled"]
 """How a job ends. broken: not billed; partial: one picture less is made, and billed; forgotten: billed, then unknown;
-stuck: not before the faults have ended."""
+stuck: not before the faults have ended; cancelled: by us, and not billed."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,8 @@ class Job:
     @property
     def made(self) -> int:
         """How many pictures come of it."""
-        return {"broken": 0, "moderated": 0, "moderated-paid": 0, "partial": self.count - 1}.get(self.fate, self.count)
+        none = dict.fromkeys(("broken", "moderated", "moderated-paid", "cancelled"), 0)
+        return {**none, "partial": self.count - 1}.get(self.fate, self.count)
 
     def images(self, gateway: str) -> list[str]:
         """Their links, each of its own."""
@@ -100,6 +101,13 @@ class Account:
         if job.ready > self.clock.now:
             return "running"
         return "done" if job.fate == "stuck" else job.fate
+
+    def cancel(self, job: Job) -> Answer:
+        """Stop a job, if it still runs."""
+        if self.state(job) != "running":
+            return Answer(400, {}, {"error": "already completed"})
+        job.fate, job.usd, job.ready = "cancelled", 0, self.clock.now
+        return Answer(202, {}, {"status": "CANCELLATION_REQUESTED"})
 
     def accepted(self, job: Job) -> Answer:
         """The answer to a paid call that was taken."""
@@ -186,6 +194,10 @@ class Fal(Account):
         state = "forgotten" if job is None else self.state(job)
         if job is None or state == "forgotten":
             return Answer(404, {}, {"detail": "no such request"})
+        if words[-1] == "cancel":
+            return self.cancel(job)
+        if state == "cancelled" and words[-1] != "status":
+            return Answer(499, {}, {"detail": "the request was cancelled"})
         if words[-1] == "status":
             return Answer(200, {}, {"status": "IN_PROGRESS" if state == "running" else "COMPLETED"})
         if state == "running":
@@ -268,13 +280,17 @@ class Eachlabs(Account):
                 if (job.listed <= self.clock.now or self.calm) and EPOCH + job.accepted >= since
             ]
             return Answer(200, {}, {"executions": rows[first : first + 100], "total_count": len(rows)})
-        job = self.jobs.get(parts.path.rpartition("/")[2])
+        job = self.jobs.get(parts.path.split("/")[3])
         state = "forgotten" if job is None else self.state(job)
         if job is None or state == "forgotten":
             return Answer(404, {}, {"error": "not found"})
+        if parts.path.endswith("/cancel"):
+            return self.cancel(job)
         shown: Any = {"id": job.remote, "input": job.body, "status": "processing"}
         if state == "broken":
             shown |= {"status": "error", "output": {"message": "the model failed", "retryable": True}}
+        elif state == "cancelled":
+            shown |= {"status": "cancelled"}
         elif state in ("moderated", "moderated-paid"):
             shown |= {"status": "error", "output": {"message": "flagged", "retryable": False}}
             shown["metrics"] = {"cost": job.usd / 1e6}

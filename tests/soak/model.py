@@ -60,7 +60,7 @@ _SCRIPTS = st.builds(
     pictures=st.lists(_PICTURE, max_size=5).map(tuple),
     kill=_POINT,
     interrupt=_POINT,
-    disk=st.none() | st.none() | st.integers(1, 8),
+    disk=st.none() | st.tuples(st.sampled_from(["full", "threads"]), st.integers(1, 8)),
 )
 _GLOBS = st.sampled_from([(), ("p0",), ("*/v1.png",)])
 _WISHES = st.builds(
@@ -91,13 +91,23 @@ class Model(RuleBasedStateMachine):
         variants=st.integers(1, 4),
         concurrency=st.integers(1, 3),
         per_minute=st.none() | st.just(3),
+        cheap=st.booleans(),
+        routing=st.sampled_from(["failover", "cheapest", "spread"]),
     )
-    def begin(
-        self, order: st.DataObject, products: int, variants: int, concurrency: int, per_minute: int | None
+    def begin(  # what a campaign begins with
+        self,
+        order: st.DataObject,
+        products: int,
+        variants: int,
+        concurrency: int,
+        per_minute: int | None,
+        cheap: bool,
+        routing: str,
     ) -> None:
         """A manifest, and nothing made yet."""
         gateways = order.draw(st.lists(st.sampled_from(self.gateways), min_size=1, max_size=3, unique=True), "gateways")
-        self.world = World(tuple(gateways), products, concurrency, per_minute)
+        self.world = World(tuple(gateways), products, concurrency, per_minute, cheap=cheap)
+        self.world.manifest = replace(self.world.manifest, routing=routing)
         self.world.variants = variants
 
     @property
@@ -139,6 +149,12 @@ class Model(RuleBasedStateMachine):
     def afford(self, total: int | None, run: int | None, day: int | None, sets: dict[str, int]) -> None:
         """Another budget."""
         self.here.manifest = replace(self.here.manifest, budget=Budget(total=total, run=run, day=day, sets=sets))
+
+    @rule()
+    def cancel(self) -> None:
+        """``pipeline cancel``."""
+        with self._noting():
+            self.here.cancel()
 
     @rule(seconds=st.sampled_from([10.0, 100.0, 4000.0, 90_000.0]))
     def wait(self, seconds: float) -> None:

@@ -43,13 +43,15 @@ from pipeline.media import FinishedPicture, PictureJob, WrittenFile
 from pipeline.models import load_model
 from pipeline.prompt import Template
 from pipeline.plan import Plan, Selection, make_plan
-from pipeline.run import carry_out
+from pipeline.run import cancel, carry_out
 from pipeline.types import Answer, Budget, Call, Fate, Flow, Manifest, Offer, Polling, Provider, Trace
 
 TAG = "x-model-request"
 """A header by which the wire knows whose paid call it is; no gateway reads it."""
 USD = {"aimlapi": 29_400}
 """Micro-dollars a picture, where it isn't the usual 28,000."""
+TELLING = ("aimlapi", "eachlabs", "runware")
+"""Gateways that tell what a picture cost, and so may bill less than its price."""
 COUNTS = {"fake": 2, "fake-none": 3, "fal": 3, "aimlapi": 2, "eachlabs": 3, "runware": 4}
 """Pictures that one request may make."""
 LEAVING = 10.0
@@ -95,7 +97,8 @@ class Free:
 class Script:
     """The faults of one run, in the order of the calls; when they are used up, all is well.
 
-    ``kill``, ``interrupt``: the N-th time that the run comes to a point; ``disk``: the N-th commit can't be written.
+    ``kill``, ``interrupt``: the N-th time that the run comes to a point; ``disk``: the N-th commit can't be written (full,
+    threads).
     """
 
     paid: tuple[Paid, ...] = ()
@@ -103,7 +106,7 @@ class Script:
     pictures: tuple[str, ...] = ()
     kill: tuple[str, int] | None = None
     interrupt: tuple[str, int] | None = None
-    disk: int | None = None
+    disk: tuple[str, int] | None = None
 
 
 POINTS = ("commit", "committed", "send", "accepted", "answer", "picture", "written")
@@ -175,6 +178,7 @@ class _Run:
     pictures: deque[str]
     points: Counter[str] = field(default_factory=Counter)
     not_before: dict[str, float] = field(default_factory=dict)
+    left: dict[str, deque[float]] = field(default_factory=dict)  # when paid calls left, by provider
     interrupted: float | None = None
     doubtful: set[str] = field(default_factory=set)  # requests whose paid call may have arrived already
     created_before: set[str] = field(default_factory=set)  # requests of earlier runs
@@ -189,7 +193,15 @@ class World:
 
     muted: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, gateways: tuple[str, ...], products: int, concurrency: int, per_minute: int | None) -> None:
+    def __init__(
+        self,
+        gateways: tuple[str, ...],
+        products: int = 1,
+        concurrency: int = 2,
+        per_minute: int | None = None,
+        *,
+        cheap: bool = False,
+    ) -> None:
         self._stack = contextlib.ExitStack()
         self.folder = Path(tempfile.mkdtemp(prefix="model-", dir=MEMORY))
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
@@ -203,13 +215,14 @@ class World:
         self._stack.enter_context(patch.object(finishing, "fetch", _fetch))
         offers = _offers()
         self.accounts: dict[str, Account] = {
-            name: ACCOUNTS[name](self.clock, offers[name], USD.get(name, 28_000)) for name in gateways
+            name: ACCOUNTS[name](self.clock, offers[name], offers[name].usd // (2 if cheap and name in TELLING else 1))
+            for name in gateways
         }
         self.providers = {
             name: Provider(
                 name,
                 offers[name],
-                account.usd,
+                offers[name].usd,
                 concurrency,
                 "http://fake.test" if name.startswith("fake") else None,
                 per_minute=per_minute,
@@ -226,7 +239,7 @@ class World:
         self.sets = {p.name: name for name, group in self.manifest.products.items() for p in group}
         self.styles = dict.fromkeys((f"p{number}" for number in range(products)), 0)
         self.variants = 1
-        self.bills: Counter[tuple[str, int]] = Counter()  # (picture, take) → how often it was billed
+        self.asked: dict[str, list[tuple[str, int]]] = {}  # job at the gateway → (picture, take) of each
         self.allowed: Counter[tuple[str, int]] = Counter()  # … beyond once, as the user asked anew
         self.spoilt: set[str] = set()  # pictures that came damaged, and were told to be
         self.given_up: list[tuple[str, tuple[str, int]]] = []  # request, (picture, take)
@@ -272,7 +285,7 @@ class World:
             if self.alive and not self.run_.full:
                 self.violated("crash", f"StorageError without a reason: {error}")
         except Exception as error:
-            if self.alive:
+            if self.alive and not self.run_.full:
                 self.found = self.found or error
         self.alive = False
         if self.found is not None:
@@ -281,6 +294,17 @@ class World:
         if report is not None and plan is not None:
             self._ended(plan, report.outcome)
         return plan
+
+    def cancel(self) -> None:
+        """``pipeline cancel``: what still runs at a gateway is asked to stop."""
+        self.clock.now += 1.0
+        self.run_ = _Run(Script(), deque(), deque(), deque())
+        self.alive = True
+        with open_ledger(self.folder / "out" / PRIVATE, "model") as ledger:
+            self._watch(ledger)
+            ledger.settle_finished()
+            cancel(self.plan(ledger, Wish()), ledger, _Desk(self), {})
+        self.alive = False
 
     def plan(self, ledger: Ledger, wish: Wish) -> Plan:
         """What is owed, as the command plans it."""
@@ -313,14 +337,23 @@ class World:
 
         def commit(steps: Any) -> None:
             self.point("commit")
-            if self.run_.script.disk is not None and self.run_.points["commit"] >= self.run_.script.disk:
-                self.run_.full = True
-                raise LedgerError("the disk is full")
+            self.break_down()
             real(steps)
             self.point("committed")
             self.money()
 
         ledger.commit = commit  # type: ignore[method-assign]
+
+    def break_down(self) -> None:
+        """The ledger can't be written from some commit on; or once, as there is no thread to do it."""
+        run = self.run_
+        how, number = run.script.disk or ("", 0)
+        if how == "full" and run.points["commit"] >= number:
+            run.full = True
+            raise LedgerError("the disk is full")
+        if how == "threads" and run.points["commit"] == number:
+            run.full = True
+            raise RuntimeError("can't start new thread")
 
     def _begin(self, plan: Plan, wish: Wish) -> None:
         """What this run may do: its cap, and what the user asked anew."""
@@ -330,11 +363,12 @@ class World:
         run.created_before = {row[0] for row in self.rows("SELECT id FROM requests")}
         run.doubtful = {row[0] for row in self.rows("SELECT id FROM requests WHERE state = 'intent'")}
         run.since = self.clock.unix()
-        for key in list(self.allowed):  # what was asked anew then, and not done, isn't allowed any more
-            self.allowed[key] = max(0, self.bills[key] - 1) + (key in self._intents())
+        bills = self.bills()
+        for place in list(self.allowed):  # what was asked anew then, and not done, isn't allowed any more
+            self.allowed[place] = max(0, bills[place] - 1) + (place in self._intents())
         anew = {(p.key, r.take) for r in plan.requests if r.resume is None for p in r.pictures}
         if wish.retake:  # a take that was refused, though it was paid
-            self.allowed.update(place for place in anew if place[1] > 1 and self.bills[place] > self.allowed[place])
+            self.allowed.update(place for place in anew if place[1] > 1 and bills[place] > self.allowed[place])
         if wish.retry_failed:
             self.allowed.update(place for place in anew if place[0] in plan.snapshot.failures)
         for row in plan.snapshot.open_requests if wish.retry_uncertain else ():
@@ -371,6 +405,14 @@ class World:
         """Micro-dollars that all gateways have billed."""
         return sum(account.bill for account in self.accounts.values())
 
+    def bills(self) -> Counter[tuple[str, int]]:
+        """(picture, take) → how often it was billed."""
+        bills: Counter[tuple[str, int]] = Counter()
+        for account in self.accounts.values():
+            for job in account.jobs.values():
+                bills.update(self.asked.get(job.remote, [])[: job.usd // account.usd])
+        return bills
+
     def money(self) -> None:
         """The ledger never counts less than what was billed."""
         counted = "sum(CASE WHEN state IN ('intent', 'accepted', 'uncertain') THEN max(reserved, usd) ELSE usd END)"
@@ -386,9 +428,10 @@ class World:
         pictures, take = json.loads(found[0][0]), found[0][1]
         if len(pictures) != job.count:
             self.violated("count", f"{provider} was asked for {job.count} pictures, and {len(pictures)} are intended")
-        for key, variant in pictures[: job.usd // self.accounts[provider].usd]:
-            self.bills[key, take] += 1
-            if self.bills[key, take] > 1 + self.allowed[key, take] + self._given_up(key, take):
+        self.asked[job.remote] = [(key, take) for key, _ in pictures]
+        bills = self.bills()
+        for key, variant in pictures:
+            if bills[key, take] > 1 + self.allowed[key, take] + self._given_up(key, take):
                 text = f"v{variant} take {take} of {job.prompt!r}, by {self._whose(key, take)}"
                 self.violated("paid twice", text)
         self.afford(job)
@@ -435,8 +478,13 @@ class World:
             self.violated("no intent", f"a paid call to {provider} left, and its intent isn't committed")
         elif found[0][0] != "intent":
             self.violated("no intent", f"a paid call to {provider} left, and its request is {found[0][0]}")
-        if run.full and self.run_.script.disk is not None:
+        if run.full and run.script.disk is not None:
             self.violated("after a full disk", f"a paid call to {provider} left")
+        if most := self.providers[provider].per_minute:
+            times = run.left.setdefault(provider, deque(maxlen=most + 1))
+            times.append(now)
+            if len(times) > most and now - times[0] < 60:
+                self.violated("rate", f"{len(times)} paid calls to {provider} in {now - times[0]:.1f} s")
         late = run.interrupted is not None and now > run.interrupted + 0.1
         if late and request not in run.doubtful:
             self.violated("after an interrupt", f"a paid call to {provider} left {now - (run.interrupted or 0):.1f} s")
@@ -466,6 +514,10 @@ class World:
         made = self.rows("SELECT count(*) FROM pictures WHERE at >= ?", run.since)[0][0]
         if outcome.made != made:
             self.violated("outcome", f"it tells of {outcome.made} pictures made, and {made} are recorded")
+        told = outcome.made + outcome.failed + outcome.uncertain + outcome.pending
+        planned = sum(len(request.resume.pictures if request.resume else request.pictures) for request in plan.requests)
+        if told != planned:
+            self.violated("outcome", f"{planned} pictures were to be made, and it tells of {outcome}")
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
 
@@ -533,7 +585,7 @@ class World:
             for job in account.jobs.values():
                 place = provider, specs[job.request]
                 billed[place] += job.usd
-                if job.fate == "moderated" and provider in ("fal", "runware"):  # nothing says what it cost
+                if job.fate in ("moderated", "cancelled") and provider in ("fal", "runware"):  # nothing says what it cost
                     vague.add(place)
         for place in counted | billed:
             if place not in vague and counted[place] != billed[place]:
@@ -829,11 +881,9 @@ def _template(folder: Path) -> Manifest:
 
 
 @contextlib.contextmanager
-def small_world(
-    *gateways: str, products: int = 1, concurrency: int = 2, per_minute: int | None = None
-) -> Iterator[World]:
+def small_world(*gateways: str, **settings: Any) -> Iterator[World]:
     """A world for one test."""
-    world = World(gateways, products, concurrency, per_minute)
+    world = World(gateways, **settings)
     try:
         yield world
     finally:
