@@ -19,7 +19,7 @@ from pipeline.errors import LedgerError
 from pipeline.files import write_whole
 from pipeline.ledger.schema import APPLICATION_ID, VERSION
 
-LEDGER, MARKER, SERIAL = "ledger.sqlite", "campaign.json", "serial"
+LEDGER, MARKER, SERIAL, BACKUPS = "ledger.sqlite", "campaign.json", "serial", "backup"
 PRIVATE_FILE = 0o600
 _HEAD = b"SQLite format 3\0"
 
@@ -35,8 +35,10 @@ class Seal:
 
     @property
     def existed(self) -> bool:
-        """Whether this campaign has, or had, a ledger."""
-        return bool(self.marker) or self._size() > 0 or (self.folder / SERIAL).exists()
+        """Whether this campaign has, or had, a ledger: nothing else in its folder comes before that."""
+        if self.marker or self._size() > 0 or (self.folder / SERIAL).exists():
+            return True
+        return any(next((self.folder / name).glob("*"), None) for name in (BACKUPS, "originals"))
 
     def _size(self) -> int:
         try:
@@ -50,6 +52,8 @@ class Seal:
         Raises:
             LedgerError: when it is gone, foreign, of a newer version, or not as it was left.
         """
+        if self.marker.get("restoring"):
+            raise LedgerError(f"{self.path}: a restore was cut short: run `pipeline restore MANIFEST` again")
         if not self._size():
             raise LedgerError(f"{self.path}: the ledger is gone, though this campaign had one: {self.help()}")
         try:
@@ -96,12 +100,16 @@ class Seal:
             raise LedgerError(f"{path}: is damaged: {self.help()}") from None
 
     def note(self, serial: int) -> None:
-        """A commit is durable: remember its number. Not synced: an older number does no harm after a power cut."""
+        """A commit is durable: remember its number. Not synced, except for the first time, so that a power cut leaves
+        no half of a file: an older number in it does no harm.
+        """
+        path, text = self.folder / SERIAL, b"%020d\n" % serial
         try:
             if self._serial is None:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-                self._serial = os.open(self.folder / SERIAL, flags, PRIVATE_FILE)
-            os.pwrite(self._serial, b"%020d\n" % serial, 0)
+                if not path.is_file() or path.stat().st_size != len(text):
+                    write_whole(path, text, mode=PRIVATE_FILE)
+                self._serial = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            os.pwrite(self._serial, text, 0)
         except OSError as error:
             raise LedgerError(f"{self.folder / SERIAL}: can't be written: {error.strerror}") from None
 
@@ -114,9 +122,13 @@ class Seal:
         with self.path.open("rb") as file:
             self._write(self.marker | {"seal": hashlib.file_digest(file, "sha256").hexdigest()})
 
-    def begin(self, campaign: str, identity: str) -> None:
-        """Remember that this campaign has a ledger."""
-        self._write({"campaign": campaign, "ledger": identity})
+    def begin(self, campaign: str, identity: str, *, restoring: bool = False) -> None:
+        """Remember that this campaign has a ledger. ``restoring``: that it isn't to be used before :meth:`restored`."""
+        self._write({"campaign": campaign, "ledger": identity} | ({"restoring": "yes"} if restoring else {}))
+
+    def restored(self) -> None:
+        """All that there was to restore is in the ledger."""
+        self._write({name: value for name, value in self.marker.items() if name != "restoring"})
 
     def close(self) -> None:
         """Close the open file."""

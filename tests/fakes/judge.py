@@ -16,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import NoReturn
 
 ROOT = Path(__file__).parents[2]
-HANGS = 20.0
+HANGS = 30.0
 """Wall seconds after which a trial is killed and counted as hanging."""
 MOST_BYTES = 4 * 2**30
 """Address space of a trial: a bomb must not take the machine with it."""
@@ -39,46 +40,62 @@ class Verdict:
     megabytes: float
     crash: str  # the traceback, or how it died; empty when all is well
 
-    @property
-    def cost(self) -> str:
-        """For a note: ``0.8 s, +120 MB``."""
-        return f"{self.seconds:.2f} s, +{self.megabytes:.0f} MB"
+    def faults(self, *codes: int) -> list[str]:
+        """What is wrong with it: more than two seconds or 300 MB, a crash, another exit code than these."""
+        found = []
+        if self.crash:
+            found.append(self.crash)
+        if self.code not in codes:
+            found.append(f"exit code {self.code}")
+        if "Traceback" in self.said:
+            found.append("a traceback")
+        if self.seconds > 2:
+            found.append(f"{self.seconds:.1f} s")
+        if self.megabytes > 300:
+            found.append(f"{self.megabytes:.0f} MB")
+        return found
 
 
 class Judge:
-    """The child that runs trials; a context manager."""
+    """The child that runs trials."""
 
-    def __enter__(self) -> Judge:
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "NO_COLOR": "1"}
-        command = [sys.executable, "-m", "fakes.judge"]
-        self.child = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self.child.stdin and self.child.stdout
-        self.child.stdin.close()
-        self.child.wait(HANGS)
-        self.child.stdout.close()
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        self.child = child
 
     def judge(self, folder: Path, *argv: str) -> Verdict:
         """Run ``pipeline …`` in a folder."""
-        assert self.child.stdin and self.child.stdout
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
         self.child.stdin.write(json.dumps([str(folder), argv]) + "\n")
         return Verdict(**json.loads(self.child.stdout.readline()))
 
 
-def _serve() -> None:
-    import pipeline.cli.app
-    import pipeline.publish
-    import pipeline.run  # noqa: F401  # all that a command imports later, now
+@contextmanager
+def judging() -> Iterator[Judge]:
+    """A judge, for as long as it is needed."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "fakes.judge"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True, bufsize=1) as child:
+        yield Judge(child)
 
+
+def _serve() -> None:
+    import pipeline.publish
+    import pipeline.run  # noqa: F401  # as a command imports it later
+    from pipeline.cli.app import run_command
+
+    with tempfile.TemporaryDirectory() as folder:  # what is compiled once is compiled now
+        manifest = Path(folder, "m.yaml")
+        manifest.write_text("version: 1\ncampaign: c\nproducts: {a: [{id: a}]}\nprompts: {b: {text: 'c'}}\n")
+        run_command(["validate", "-q", "--json", str(manifest)])
+    sys.stdout.flush()
+    answers = os.fdopen(os.dup(1), "w")
+    answers.write("\n")
     for line in sys.stdin:
         folder, argv = json.loads(line)
-        print(json.dumps(_trial(folder, argv)), flush=True)
+        answers.write(json.dumps(_trial(folder, argv)) + "\n")
+        answers.flush()
 
 
 def _trial(folder: str, argv: Sequence[str]) -> dict[str, object]:
@@ -106,7 +123,7 @@ def _trial(folder: str, argv: Sequence[str]) -> dict[str, object]:
         }
 
 
-def _child(folder: str, argv: Sequence[str], said: int, answer: int) -> None:
+def _child(folder: str, argv: Sequence[str], said: int, answer: int) -> NoReturn:
     from pipeline.cli import main
 
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
