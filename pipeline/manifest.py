@@ -18,7 +18,7 @@ from pipeline.addresses import refusal
 from pipeline.errors import MOST_PROBLEMS, ManifestError, Problem
 from pipeline.gateways import DIALECTS
 from pipeline.models import load_model
-from pipeline.schema import definitions, did_you_mean, fits, problems
+from pipeline.schema import definitions, did_you_mean, problems, quick
 from pipeline.sources import exists, read_products, read_tree, resolve, similar_file
 from pipeline.strict_yaml import MAX_NODES, Map, Room, Seq, key_path, mark_of, without_collector
 from pipeline.types import (
@@ -121,7 +121,7 @@ def _from_file(tree: Map, name: str, value: Map, room: Room) -> tuple[Seq, list[
     except ManifestError as error:
         return empty, error.problems
     found: list[Problem] = []
-    good, more = fits("manifest", "product"), 0
+    good, more = quick("manifest", "product").is_valid, 0
     for index, row in enumerate(rows):
         if good(row):
             continue
@@ -340,7 +340,7 @@ class _Reader:
             path=path,
         )
 
-    def budget(self, written: Any, products: Mapping[str, object]) -> Budget:
+    def budget(self, written: Any, products: Mapping[str, object]) -> Budget:  # noqa: ANN401  # fits the schema
         sets = written.get("set_usd", {})
         for name in sets:
             if name not in products:

@@ -148,6 +148,11 @@ class Plan:
                 prices[cap.product_set] = min(prices[cap.product_set], self._room(cap))
         return min([prices.total(), *(self._room(cap) for cap in caps if cap.product_set is None)])
 
+    def keys_under(self, caps: Iterable[Cap]) -> frozenset[str]:
+        """The pictures that are still to be paid, and fall under any of these caps."""
+        paid = (request for cap in caps for request in self._under(cap) if request.usd)
+        return frozenset(picture.key for request in paid for picture in request.pictures)
+
     def _room(self, cap: Cap) -> int:
         """How much a run can add to the bill under a cap: what it holds of earlier runs' calls may come to it too."""
         held = sum(request.usd for request in self._under(cap) if request.resume is not None and not cap.run)

@@ -6,6 +6,7 @@ All of it follows from the plan and the ledger, and can be made again at any tim
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import subprocess
@@ -31,9 +32,12 @@ _REFERENCE_BOX = (200, 200)
 
 
 class Publisher:
-    """Writes what follows from one plan and its ledger into the output folder."""
+    """Writes what follows from one plan and its ledger into the output folder.
 
-    def __init__(self, plan: Plan, ledger: Ledger, *, stopped: bool = False) -> None:
+    ``stopped``: keys of the pictures that a cap did not let the run make.
+    """
+
+    def __init__(self, plan: Plan, ledger: Ledger, *, stopped: frozenset[str] = frozenset()) -> None:
         self.plan = plan
         self.manifest: Manifest = plan.manifest
         self.folder = plan.manifest.outputs.folder
@@ -44,7 +48,8 @@ class Publisher:
         self.earlier = ledger.takes()
         self.guard = "\n".join(
             (
-                *(__version__, plan.expansion.fingerprint(), str(ledger.meta("serial")), str(stopped)),
+                *(__version__, plan.expansion.fingerprint(), str(ledger.meta("serial"))),
+                hashlib.sha256(" ".join(sorted(stopped)).encode()).hexdigest(),
                 *(str(plan.counted(action)) for action in ("done", "make", "failed", "uncertain")),
             )
         )
@@ -88,7 +93,7 @@ class Publisher:
             return "failed" if step.action == "failed" else "uncertain"
         if step.cell.picture.key in self.plan.snapshot.failures:
             return "failed"
-        return "stopped" if self.stopped else "missing"
+        return "stopped" if step.cell.picture.key in self.stopped else "missing"
 
     def row(self, cell: Cell) -> PictureRow | None:
         """The picture behind a cell, when it was made."""

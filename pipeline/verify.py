@@ -1,7 +1,8 @@
 """Whether what the ledger says is so: every file hashed again, and the ledger itself looked through.
 
 A run trusts a file that has the size and time it was left with; here its bytes are read. What is found damaged is told
-to the ledger, so that the next run makes the file anew: free, from the kept original or an intact copy of it.
+to the ledger, so that the next run makes the file anew: free, from the kept original or an intact copy of it. A picture
+of which nothing whole is left, neither its original nor a file, is forgotten: owed again, if anybody wants it still.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.errors import StorageError
 from pipeline.expand import PRIVATE
 from pipeline.files import write_whole
 from pipeline.ledger import FileRow, Ledger, PictureRow
@@ -32,12 +34,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A file that is not as the ledger knows it. ``copy``: a file with the right bytes, where there is one."""
+    """A file that is not as the ledger knows it. ``copy``: a file with the right bytes, where there is one; ``lost``:
+    it is a kept original, and nothing whole is left of its picture.
+    """
 
     path: str  # relative to the output folder
     fact: str
     row: FileRow | PictureRow
     copy: str = ""
+    lost: bool = False
 
     @property
     def file(self) -> bool:
@@ -55,51 +60,90 @@ class Verified:
     ledger: str  # what is wrong with the ledger; empty when nothing is
 
 
+class _Known:
+    """Every file that the ledger knows of, also by its hash and by its picture."""
+
+    def __init__(self, ledger: Ledger, folder: Path) -> None:
+        self.folder = folder
+        self.rows: dict[str, FileRow | PictureRow] = dict(ledger.snapshot().files)
+        self.rows |= {f"{PRIVATE}/{row.original}": row for row in ledger.pictures()}
+        self.same: dict[str, list[str]] = {}
+        self.of: dict[tuple[str, int], list[str]] = {}
+        for path, row in self.rows.items():
+            self.same.setdefault(row.sha256, []).append(path)
+            self.of.setdefault((row.key, row.take), []).append(path)
+
+    def look(self, path: str) -> Damage | None:
+        """What is wrong with a file, and what is left of it: another one with the same bytes, or any of its picture."""
+        row = self.rows[path]
+        if not (fact := _wrong(self.folder / path, row)):
+            return None
+        if copy := self.whole(self.same[row.sha256]):
+            return Damage(path, fact, row, copy)
+        return Damage(path, fact, row, lost=isinstance(row, PictureRow) and not self.whole(self.of[row.key, row.take]))
+
+    def whole(self, paths: list[str]) -> str:
+        """The first of these that is whole."""
+        return next((path for path in paths if not _wrong(self.folder / path, self.rows[path])), "")
+
+
 def verify(ledger: Ledger, folder: Path, part: Part, workers: int) -> Verified:
     """Hash the files of a campaign, or a part of them, and hold them against its ledger."""
-    rows: dict[str, FileRow | PictureRow] = dict(ledger.snapshot().files)
-    rows |= {f"{PRIVATE}/{row.original}": row for row in ledger.pictures()}
-    chosen = [(path, row) for path, row in sorted(rows.items()) if path in part]
-
-    def look(item: tuple[str, FileRow | PictureRow]) -> Damage | None:
-        path, row = item
-        fact = _wrong(folder / path, row.sha256, row.bytes)
-        return Damage(path, fact, row, _copy(folder, path, row, rows)) if fact else None
-
+    known = _Known(ledger, folder)
+    chosen = [path for path in sorted(known.rows) if path in part]
     with ThreadPoolExecutor(workers) as pool:
-        damaged = tuple(found for found in pool.map(look, chosen) if found)
-    return Verified(len(chosen), sum(row.bytes for _, row in chosen), damaged, ledger.damage())
+        damaged = tuple(found for found in pool.map(known.look, chosen) if found)
+    return Verified(len(chosen), sum(known.rows[path].bytes for path in chosen), damaged, ledger.damage())
 
 
 def repair(ledger: Ledger, folder: Path, damaged: tuple[Damage, ...]) -> int:
-    """Put originals back that have an intact copy, and let the next plan mistrust the files; returns how many."""
+    """Put originals back that have an intact copy, and let the next plan know of the rest; returns how many.
+
+    Raises:
+        StorageError: when one can't be written.
+    """
     put_back = 0
     for found in damaged:
         if found.copy and not found.file:
-            write_whole(folder / found.path, Path(folder, found.copy).read_bytes())
+            try:
+                Path(folder, found.path).parent.mkdir(parents=True, exist_ok=True)
+                write_whole(folder / found.path, Path(folder, found.copy).read_bytes())
+            except OSError as error:
+                raise StorageError(f"{error.filename}: can't be put back: {error.strerror}") from None
             put_back += 1
-    files = [found.path for found in damaged if found.file]
-    ledger.commit([_mistrust(path) for path in files])
+    newest = ledger.snapshot().pictures
+    steps = []
+    for found in damaged:
+        if isinstance(found.row, FileRow):
+            steps.append(_mistrust(found.path, gone=not (folder / found.path).exists()))
+        elif found.lost and _wrong(folder / found.path, found.row):  # still so: a run may have come in between
+            steps.append(_forget(found.row, wish=newest.get(found.row.key) == found.row))
+    ledger.commit(steps)
     return put_back
 
 
-def _mistrust(path: str) -> Callable[[Ledger], None]:
-    return lambda ledger: ledger.mistrust_file(path)
+def _mistrust(path: str, *, gone: bool) -> Callable[[Ledger], None]:
+    return lambda ledger: ledger.forget_file(path) if gone else ledger.mistrust_file(path)
 
 
-def _wrong(path: Path, sha256: str, size: int) -> str:
+def _forget(row: PictureRow, *, wish: bool) -> Callable[[Ledger], None]:
+    """``wish``: as its newest take, so that the one before it doesn't take its place."""
+
+    def forget(ledger: Ledger) -> None:
+        ledger.forget_picture(row.key, row.take)
+        if wish:
+            ledger.add_wish(row.key, row.take)
+
+    return forget
+
+
+def _wrong(path: Path, row: FileRow | PictureRow) -> str:
     try:
         with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+            if hashlib.file_digest(file, "sha256").hexdigest() == row.sha256:
                 return ""
-            return "is damaged" if file.tell() == size else f"has {file.tell():,} bytes, not {size:,}"
+            return "is damaged" if file.tell() == row.bytes else f"has {file.tell():,} bytes, not {row.bytes:,}"
     except FileNotFoundError:
         return "is gone"
     except OSError as error:
         return f"can't be read: {error.strerror}"
-
-
-def _copy(folder: Path, path: str, row: FileRow | PictureRow, rows: dict[str, FileRow | PictureRow]) -> str:
-    """Another file that should have the same bytes, and has."""
-    same = (other for other, known in rows.items() if known.sha256 == row.sha256 and other != path)
-    return next((other for other in same if not _wrong(folder / other, row.sha256, row.bytes)), "")

@@ -49,12 +49,17 @@ def _lines(accounts: list[Account], kept: int, console: Console) -> Iterator[str
         yield "nothing was asked for yet"
         return
     yield from _grouped("provider", lambda account: account.provider or "?", accounts, console)
-    yield from _grouped("product", lambda account: f"{account.product_set}/{account.product}", accounts, console)
+    yield from _grouped("product", _product, accounts, console)
     yield from _grouped("day", lambda account: account.day, accounts, console)
     total = [sum(getattr(account, name) for account in accounts) for name in _MONEY]
     spent, reserved, uncertain, saved = map(dollars, total)
     yield console.style(f"spent {spent}", "bold") + f" · reserved {reserved} · uncertain {uncertain}"
     yield f"saved {saved} by formats that share a picture, {dollars(kept)} by runs that found pictures made already"
+
+
+def _product(account: Account) -> str:
+    """Whose pictures they are; of which set, a ledger of an earlier version doesn't say."""
+    return "/".join(filter(None, (account.product_set, account.product))) or "?"
 
 
 def _grouped(title: str, group: Callable[[Account], str], accounts: list[Account], console: Console) -> Iterator[str]:

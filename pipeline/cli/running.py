@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.addresses import Reach
+from pipeline.budget import Cap
 from pipeline.cli.rehearsal import Places, called_at, check_reach, forget_open
 from pipeline.cli.saved import check_inputs, read_plan
 from pipeline.cli.shared import (
@@ -75,14 +76,16 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         after = make_plan(expansion, ledger, selection=replace(selected(arguments), limit=None))
         from pipeline.publish import Publisher
 
-        sheet = Publisher(after, ledger, stopped=code == BUDGET).publish()
+        budget = micro(arguments.budget)
+        reached = [cap for cap in before.caps(budget) if cap.name in document["reached"]]
+        sheet = Publisher(after, ledger, stopped=before.keys_under(reached)).publish()
         code = _final_code(code, document, before, after, limited=arguments.limit is not None or saved is not None)
         money = ledger.money()
     if ledger.not_backed_up:
         console.warn(ledger.not_backed_up)
     wanted = [step for step in after.steps if step.selected]
     document |= {
-        "budget": _budget_words(before, document["reached"], micro(arguments.budget), money),
+        "budget": _budget_words(reached or before.caps(budget), money),
         "campaign": manifest.campaign,
         "exit_code": code,
         "cells": len(after.steps),
@@ -114,9 +117,8 @@ def _final_code(code: int, document: dict[str, Any], before: Plan, after: Plan, 
     return code
 
 
-def _budget_words(plan: Plan, reached: list[str], budget: int | None, money: Money) -> str | None:
+def _budget_words(caps: list[Cap], money: Money) -> str | None:
     """The caps that stopped a run, or all there are, and what counts against them."""
-    caps = [cap for cap in plan.caps(budget) if not reached or cap.name in reached]
     if not caps:
         return None
     limits = ", ".join(f"{cap.name} {dollars(cap.usd)}" for cap in caps)

@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.rehearsal import environment_places
 from pipeline.cli.shared import MISSING, private_folder, read_cells, read_manifest
@@ -16,6 +16,9 @@ from pipeline.executors import default_workers
 from pipeline.gateways import DIALECTS
 from pipeline.ledger import RequestRow, end, held, holder, newest, open_ledger, put_back, read_ledger
 from pipeline.types import dollars
+
+if TYPE_CHECKING:
+    from pipeline.verify import Damage
 
 _SETTLED = {
     "id": "the next run finds it by its id and continues it",
@@ -50,8 +53,7 @@ def verify(arguments: argparse.Namespace, console: Console) -> int:
         console.result(json.dumps(_document(found, open_requests, code), indent=2, ensure_ascii=False))
         return code
     for damage in found.damaged:
-        mended = " (put back from a copy)" if back and damage.copy and not damage.file else ""
-        console.result(console.style(f"{damage.path}: {damage.fact}{mended}", "red"))
+        console.result(console.style(f"{damage.path}: {damage.fact}{_mended(damage, back)}", "red"))
     for row in open_requests:
         console.result(console.style(_open_line(row), "yellow"))
     saved = f"backup of commit {backup.serial:,}" if backup else "no backup yet"
@@ -62,6 +64,17 @@ def verify(arguments: argparse.Namespace, console: Console) -> int:
     if found.damaged:
         console.note("the next run makes what is damaged anew: free, where the kept original or a copy of it is whole")
     return code
+
+
+def _mended(damage: Damage, back: int) -> str:
+    """What becomes of a damaged file, where it isn't made anew for free."""
+    if damage.file:
+        return ""
+    if damage.copy:
+        return " (put back from a copy)" if back else ""
+    if damage.lost:
+        return ": nothing whole is left of this picture, so it is owed again where it is wanted"
+    return ": no copy of it is left, though files of the picture are whole; --retake LABEL makes it anew, and pays"
 
 
 def _open_line(row: RequestRow) -> str:
@@ -82,7 +95,7 @@ def _document(found: Any, open_requests: tuple[RequestRow, ...], code: int) -> d
     return {
         "files": found.files,
         "bytes": found.bytes,
-        "damaged": [{"path": d.path, "fact": d.fact, "copy": d.copy or None} for d in found.damaged],
+        "damaged": [{"path": d.path, "fact": d.fact, "copy": d.copy or None, "lost": d.lost} for d in found.damaged],
         "open_requests": [
             {"id": r.id, "label": r.label, "provider": r.provider, "state": r.state, "usd": r.reserved / 1e6}
             for r in open_requests
@@ -99,8 +112,8 @@ def restore(arguments: argparse.Namespace, console: Console) -> int:
     manifest, private = expansion.manifest, private_folder(expansion.manifest)
     if not private.is_dir():
         raise PipelineError(f"{arguments.manifest}: this campaign was never run; there is nothing to restore")
-    done = put_back(private, manifest.campaign, Path(arguments.source) if arguments.source else None)
-    with open_ledger(private, manifest.campaign) as ledger:
+    source = Path(arguments.source) if arguments.source else None
+    with put_back(private, manifest.campaign, source) as (ledger, done):
         adopted = adopt(expansion, ledger)
         money = ledger.money()
     what = f"the backup {done.backup.name}" if done.backup else "an empty ledger (there was no whole backup)"
@@ -113,7 +126,8 @@ def restore(arguments: argparse.Namespace, console: Console) -> int:
             f"{after} after it can't be brought back: a request that was in flight then would be asked for, and "
             "paid, again; compare with the gateway's own bill before the next run"
         )
-    console.note(f"what stood there lies in {done.aside}; next: pipeline verify, then pipeline run")
+    stood = f"what stood there lies in {done.aside}; " if done.aside else ""
+    console.note(f"{stood}next: pipeline verify, then pipeline run")
     return 0
 
 

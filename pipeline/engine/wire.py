@@ -20,7 +20,7 @@ import anyio
 import httpx
 
 from pipeline.addresses import PUBLIC, Reach
-from pipeline.errors import LaneStopped, LostAnswer, Refused, TryLater
+from pipeline.errors import LaneStopped, LostAnswer, Refused, RequestError, TryLater
 from pipeline.network import Forbidden, Oversized, body, client
 from pipeline.types import Answer, Call, Json
 
@@ -81,9 +81,9 @@ class Wire:
             whole = True
             if _origin(call.url) in self._origins:
                 raise LaneStopped(f"its address (base_url) is refused: {error}; --allow-private permits it") from None
-            raise (Refused if call.paid else LostAnswer)(f"{_UNCALLABLE}: {error}") from None
+            raise _uncallable(call)(f"{_UNCALLABLE}: {error}") from None
         except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError, ValueError):
-            raise (Refused if call.paid else LostAnswer)(_UNCALLABLE) from None
+            raise _uncallable(call)(_UNCALLABLE) from None
         except Oversized:
             raise LostAnswer(f"the answer is larger than {MAX_ANSWER // 2**20} MiB") from None
         except TimeoutError:
@@ -124,6 +124,13 @@ class Wire:
         if isinstance(value, dict):
             return {self._blot(name): self._blotted(entry) for name, entry in value.items()}
         return value
+
+
+def _uncallable(call: Call) -> type[RequestError]:
+    """What it means that a call can't be made at all: a place to upload to won't be better the next time."""
+    if call.paid:
+        return Refused
+    return LostAnswer if call.data is None else LaneStopped
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.files import sync_folder
-from pipeline.ledger.seal import PRIVATE_FILE
+from pipeline.ledger.seal import BACKUPS, PRIVATE_FILE
 
-FOLDER = "backup"
 KEPT = 3
 _NAME = re.compile(r"ledger-(\d+)-([0-9a-f]{16})\.sqlite")
 
@@ -40,9 +39,14 @@ class Backup:
 
 def backups(folder: Path) -> list[Backup]:
     """The backups in a private folder, newest first."""
-    named = ((path, _NAME.fullmatch(path.name)) for path in (folder / FOLDER).glob("ledger-*.sqlite"))
-    found = [Backup(path, int(match[1]), match[2]) for path, match in named if match]
+    found = [backup for path in (folder / BACKUPS).glob("ledger-*.sqlite") if (backup := named(path))]
     return sorted(found, key=lambda backup: backup.serial, reverse=True)
+
+
+def named(path: Path) -> Backup | None:
+    """The backup that a file is by its name."""
+    match = _NAME.fullmatch(path.name)
+    return Backup(path, int(match[1]), match[2]) if match else None
 
 
 def back_up(db: sqlite3.Connection, folder: Path, serial: int) -> None:
@@ -52,9 +56,9 @@ def back_up(db: sqlite3.Connection, folder: Path, serial: int) -> None:
         OSError, sqlite3.Error: when it can't be written.
     """
     known = backups(folder)
-    if known and known[0].serial == serial:
+    if known and known[0].serial == serial and known[0].whole():
         return
-    place = folder / FOLDER
+    place = folder / BACKUPS
     place.mkdir(mode=0o700, exist_ok=True)
     new = place / "new.sqlite"
     try:

@@ -299,10 +299,10 @@ class Ledger:
         """Remember a value."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
-    def settle_finished(self) -> None:
+    def settle_finished(self, states: str = "state = 'accepted'") -> None:
         """Settle the requests whose pictures are all there, but which a run had no time to settle."""
         rows = self._db.execute(
-            "SELECT r.id, sum(p.usd) FROM requests r JOIN pictures p ON p.request = r.id WHERE r.state = 'accepted' "
+            f"SELECT r.id, sum(p.usd) FROM requests r JOIN pictures p ON p.request = r.id WHERE {states} "  # noqa: S608
             "GROUP BY r.id HAVING count(*) = json_array_length(r.pictures)"
         ).fetchall()
         if rows:
@@ -312,6 +312,10 @@ class Ledger:
                     ledger.settle(request, "made", usd)
 
             self.commit([settle])
+
+    def settle_adopted(self) -> None:
+        """Settle the requests whose pictures were found to be all there, whatever was known of their fate."""
+        self.settle_finished(_OPEN)
 
     def begin_run(self, kept: int) -> None:
         """A run begins that finds pictures worth ``kept`` made already."""

@@ -13,7 +13,7 @@ from pipeline.errors import LedgerError
 from pipeline.ledger.book import Ledger
 from pipeline.ledger.lock import held, lock
 from pipeline.ledger.schema import VERSION, create, migrate
-from pipeline.ledger.seal import PRIVATE_FILE, Seal
+from pipeline.ledger.seal import PRIVATE_FILE, Seal, newer
 
 
 @contextlib.contextmanager
@@ -30,15 +30,27 @@ def open_ledger(folder: Path, campaign: str) -> Iterator[Ledger]:
         raise LedgerError(f"{folder}: can't be made: {error.strerror}") from None
     with lock(folder):
         seal = Seal(folder)
+        seal.check_restored()
         if not seal.existed:
-            _create(seal, campaign)
-        ledger = _open(seal, write=True)
-        try:
-            with _reading(seal):
-                yield ledger
-                ledger.leave()
-        finally:
-            ledger.close()
+            create_ledger(seal, campaign, str(uuid.uuid4()))
+        with writing(seal) as ledger:
+            yield ledger
+
+
+@contextlib.contextmanager
+def writing(seal: Seal) -> Iterator[Ledger]:
+    """The existing ledger of a folder that is locked, for writing.
+
+    Raises:
+        LedgerError: when it can't be trusted or written.
+    """
+    ledger = _open(seal, sealed=seal.check_file(), write=True)
+    try:
+        with _reading(seal):
+            yield ledger
+            ledger.leave()
+    finally:
+        ledger.close()
 
 
 @contextlib.contextmanager
@@ -48,11 +60,11 @@ def read_ledger(folder: Path) -> Iterator[Ledger | None]:
     Raises:
         LedgerError: when it can't be trusted.
     """
-    seal = Seal(folder)
+    seal, sealed = _looked_at(folder)
     if not seal.existed:
         yield None
         return
-    ledger = _open(seal, write=False)
+    ledger = _open(seal, sealed=sealed, write=False)
     try:
         with _reading(seal):
             yield ledger
@@ -60,9 +72,26 @@ def read_ledger(folder: Path) -> Iterator[Ledger | None]:
         ledger.close()
 
 
-def _create(seal: Seal, campaign: str) -> None:
+def _looked_at(folder: Path) -> tuple[Seal, bool]:
+    """The seal as a reader finds it, and whether it holds: while another process writes, only that one can tell.
+
+    One that begins or ends in between changes the file under our eyes, so what is wrong is looked at once more.
+    """
+    while True:
+        busy, seal = held(folder), Seal(folder)
+        if busy or not seal.existed:
+            return seal, True
+        seal.check_restored()
+        try:
+            return seal, seal.check_file()
+        except LedgerError:
+            if not held(folder) and Seal(folder).marker == seal.marker:
+                raise
+
+
+def create_ledger(seal: Seal, campaign: str, identity: str) -> None:
     """A new ledger, made under another name and renamed when it is whole: a kill leaves all of it or nothing."""
-    new, identity = seal.path.with_suffix(".new"), str(uuid.uuid4())
+    new = seal.path.with_suffix(".new")
     try:
         seal.path.unlink(missing_ok=True)
         new.unlink(missing_ok=True)
@@ -81,34 +110,39 @@ def _create(seal: Seal, campaign: str) -> None:
     seal.set()
 
 
-def _open(seal: Seal, *, write: bool) -> Ledger:
+def _open(seal: Seal, *, sealed: bool, write: bool) -> Ledger:
     """Open an existing ledger, refusing whatever it is not.
 
-    A reader changes nothing, not even by closing; while another process writes, only that one can check the seal.
+    A reader changes nothing, not even by closing.
     A writer keeps a reader open to the end: SQLite would bring the log into the database file when the last
     connection closes, behind the seal's back, and a reader can't.
     """
-    sealed = True if not write and held(seal.folder) else seal.check_file()
     with contextlib.ExitStack() as opened, _opening(seal):
         reader = opened.enter_context(contextlib.closing(_connection(seal, "ro")))
         version = reader.execute("PRAGMA user_version").fetchone()[0]
         if not sealed and (wrong := reader.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(wrong)
+        if version > VERSION:  # in the log only: the head of the file has told already
+            raise newer(seal.path, version)
+        last = seal.last_serial()  # before ours, which a writer may raise in between
         query = "SELECT value FROM meta WHERE name = ?"
         identity, serial = (reader.execute(query, (name,)).fetchone()[0] for name in ("identity", "serial"))
-        seal.check_contents(str(identity), int(serial))
+        seal.check_contents(str(identity), int(serial), last)
         if not write and version == VERSION:
             return Ledger(reader, seal, opened.pop_all())
         if not write:  # of an earlier version: led to today's first, by a writer
             opened.close()
             with open_ledger(seal.folder, ""):
                 pass
-            return _open(Seal(seal.folder), write=False)
+            seal, sealed = _looked_at(seal.folder)
+            return _open(seal, sealed=sealed, write=False)
         db = opened.enter_context(contextlib.closing(_connection(seal, "rw")))
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA wal_autocheckpoint = 0")  # the database file changes when the seal says so
         if not seal.marker:
             seal.begin("", str(identity))
+        if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            raise sqlite3.DatabaseError("it keeps no write-ahead log")
         if version < VERSION:
             db.execute("BEGIN IMMEDIATE")
             migrate(db, version)

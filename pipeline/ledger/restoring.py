@@ -1,34 +1,56 @@
-"""Putting a ledger back that can't be trusted any more: its newest whole backup, or an empty one."""
+"""Putting a ledger back that can't be trusted any more: its newest whole backup, or an empty one.
+
+From the first change to the last the marker says that a restore is under way, so that one which is cut short at any
+moment leaves nothing that a run would take for a ledger.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import time
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import LedgerError
-from pipeline.files import write_whole
-from pipeline.ledger.backup import Backup, backups
+from pipeline.ledger.backup import Backup, backups, named
+from pipeline.ledger.book import Ledger
 from pipeline.ledger.lock import lock
-from pipeline.ledger.opening import open_ledger
-from pipeline.ledger.seal import LEDGER, MARKER, PRIVATE_FILE, SERIAL, Seal
+from pipeline.ledger.opening import create_ledger, writing
+from pipeline.ledger.schema import APPLICATION_ID, VERSION
+from pipeline.ledger.seal import LEDGER, MARKER, SERIAL, Seal, newer
+
+SCRATCH = "restoring"
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
     """What was put back. ``lost``: how many later commits are gone, as far as that is known; ``aside``: where what
-    stood there lies now.
+    stood there lies now, if anything did.
     """
 
     backup: Path | None
     lost: int | None
-    aside: Path
+    aside: Path | None
 
 
-def put_back(folder: Path, campaign: str, chosen: Path | None = None) -> Restored:
-    """Set the ledger aside, and put a backup in its place: the ``chosen`` one, or the newest that is whole, or none.
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A copy of a whole ledger, and what it says of itself."""
+
+    path: Path
+    identity: str
+    serial: int
+
+
+@contextlib.contextmanager
+def put_back(folder: Path, campaign: str, chosen: Path | None = None) -> Iterator[tuple[Ledger, Restored]]:
+    """Set the ledger aside, and open a backup in its place: the ``chosen`` one, or the newest that is whole, or none.
+
+    Nobody else can use it before the block has ended well: whatever belongs into it is to be added there.
 
     Raises:
         LedgerLocked: while a run holds the campaign.
@@ -36,31 +58,28 @@ def put_back(folder: Path, campaign: str, chosen: Path | None = None) -> Restore
     """
     with lock(folder):
         best = newest(folder)
-        found = chosen or (best.path if best else None)
-        data = None if found is None else _bytes(found)
-        identity, serial = _contents(found) if found else ("", 0)
-        last = None
-        with contextlib.suppress(LedgerError):
-            last = Seal(folder).last_serial()
-        aside = folder / time.strftime("set-aside-%Y%m%d-%H%M%S")
-        try:
-            aside.mkdir(mode=0o700)
-            for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", MARKER, SERIAL):
-                with contextlib.suppress(FileNotFoundError):
-                    (folder / name).replace(aside / name)
-            if data is not None:
-                write_whole(folder / LEDGER, data, mode=PRIVATE_FILE)
-        except OSError as error:
-            raise LedgerError(f"{error.filename or folder}: can't be written: {error.strerror}") from None
-        if data is not None:
-            seal = Seal(folder)
-            seal.begin(campaign, identity)
-            seal.set()
-            seal.note(serial)
-            seal.close()
-    with open_ledger(folder, campaign):  # it opens, or says why not
-        pass
-    return Restored(found, None if last is None else max(0, last - serial), aside)
+        source = chosen or (best.path if best else None)
+        old = _remembered(folder)
+        with _writing(folder):
+            copy = _copied(source, folder, old.get("ledger")) if source else None
+            seal = Seal(folder, old)
+            last = None
+            with contextlib.suppress(LedgerError):
+                last = seal.last_serial()
+            aside = _set_aside(seal)
+            if copy is None:
+                create_ledger(seal, campaign, old.get("ledger") or str(uuid.uuid4()))
+            else:
+                copy.path.replace(folder / LEDGER)
+                seal.begin(campaign, copy.identity)
+                seal.set()
+        serial = copy.serial if copy else 0
+        highest = max([serial, last or 0, *(backup.serial for backup in backups(folder))])
+        with writing(seal) as ledger:
+            # Its commits are numbered on from the highest known, so that no backup of before passes for a newer one.
+            ledger.commit([lambda ledger: ledger.set_meta("serial", str(highest))])
+            yield ledger, Restored(source, None if last is None else max(0, last - serial), aside)
+        seal.restored()
 
 
 def newest(folder: Path) -> Backup | None:
@@ -68,21 +87,87 @@ def newest(folder: Path) -> Backup | None:
     return next((backup for backup in backups(folder) if backup.whole()), None)
 
 
-def _bytes(path: Path) -> bytes:
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    scratch = folder / SCRATCH
     try:
-        return path.read_bytes()
+        shutil.rmtree(scratch, ignore_errors=True)
+        yield
     except OSError as error:
-        raise LedgerError(f"{path}: can't be read: {error.strerror}") from None
+        raise LedgerError(f"{error.filename or folder}: can't be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _contents(path: Path) -> tuple[str, int]:
-    """A backup's identity and serial."""
+def _remembered(folder: Path) -> dict[str, str]:
+    """What the marker says, where it can be read."""
     try:
-        address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        with contextlib.closing(sqlite3.connect(address, uri=True)) as db:
-            if (wrong := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
-                raise sqlite3.DatabaseError(wrong)
-            meta = dict(db.execute("SELECT name, value FROM meta").fetchall())
-        return str(meta["identity"]), int(meta["serial"])
+        return Seal(folder).marker
+    except LedgerError:
+        return {}
+
+
+def _set_aside(seal: Seal) -> Path | None:
+    """Mark that a restore is under way, and move what stands there into a folder of its own."""
+    folder, name = seal.folder, time.strftime("set-aside-%Y%m%d-%H%M%S")
+    taken = len([*folder.glob(f"{name}*")])
+    aside = folder / (f"{name}-{taken + 1}" if taken else name)
+    aside.mkdir(mode=0o700)
+    marker = folder / MARKER
+    if marker.is_file():
+        shutil.copy(marker, aside)
+    elif marker.exists():
+        marker.replace(aside / MARKER)
+    seal.restoring()
+    for part in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", SERIAL):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / part).replace(aside / part)
+    if any(aside.iterdir()):
+        return aside
+    aside.rmdir()
+    return None
+
+
+def _copied(source: Path, folder: Path, identity: str | None) -> _Copy:
+    """A copy of a ledger with all of its commits, its log included, which may be moved into its place.
+
+    Raises:
+        LedgerError: when it is no whole ledger, or another campaign's.
+    """
+    backup = named(source)
+    if backup is not None and not backup.whole():
+        raise LedgerError(f"{source}: is damaged: choose another backup")
+    copy = folder / SCRATCH / LEDGER
+    copy.parent.mkdir(mode=0o700)
+    try:
+        shutil.copyfile(source, copy)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(f"{source}-wal", f"{copy}-wal")
+    except (OSError, shutil.SpecialFileError) as error:
+        raise LedgerError(f"{source}: can't be copied: {getattr(error, 'strerror', None) or error}") from None
+    copy.chmod(0o600)
+    try:
+        found = _contents(copy)
     except (sqlite3.Error, KeyError, ValueError) as error:
-        raise LedgerError(f"{path}: is no whole backup of a ledger ({error}); choose another one") from None
+        raise LedgerError(f"{source}: is no whole ledger ({error}): choose another file") from None
+    except LedgerError as error:
+        raise LedgerError(str(error).replace(str(copy), str(source))) from None
+    if identity not in (None, found.identity):
+        text = f"belongs to another campaign folder; if it is meant, remove {folder / MARKER} first"
+        raise LedgerError(f"{source}: {text}")
+    return found
+
+
+def _contents(path: Path) -> _Copy:
+    """What a copied ledger says; its log is brought into it."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        if (wrong := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(wrong)
+        if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise sqlite3.DatabaseError("it was made by another program")
+        if (version := db.execute("PRAGMA user_version").fetchone()[0]) > VERSION:
+            raise newer(path, version)
+        meta = dict(db.execute("SELECT name, value FROM meta").fetchall())
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA journal_mode = WAL")  # a backup has none, and a ledger must
+        return _Copy(path, str(meta["identity"]), int(meta["serial"]))

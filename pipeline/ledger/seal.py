@@ -27,10 +27,15 @@ _HEAD = b"SQLite format 3\0"
 class Seal:
     """The seal and the serial of the ledger in a private folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, marker: dict[str, str] | None = None) -> None:
+        """``marker``: what is remembered of the ledger; None: what the folder says.
+
+        Raises:
+            LedgerError: when the folder's marker is damaged.
+        """
         self.folder = folder
         self.path = folder / LEDGER
-        self.marker = _read_marker(folder / MARKER)
+        self.marker = _read_marker(folder / MARKER) if marker is None else marker
         self._serial: int | None = None  # the open file
 
     @property
@@ -46,14 +51,21 @@ class Seal:
         except OSError:
             return 0
 
+    def check_restored(self) -> None:
+        """Whether no restore was cut short here: its ledger looks whole, and lacks what was not adopted yet.
+
+        Raises:
+            LedgerError: when one was.
+        """
+        if self.marker.get("restoring"):
+            raise LedgerError(f"{self.path}: a restore was cut short: run `pipeline restore MANIFEST` again")
+
     def check_file(self) -> bool:
         """Whether the database file is as it was left; False when no seal says so, as a crash came in between.
 
         Raises:
             LedgerError: when it is gone, foreign, of a newer version, or not as it was left.
         """
-        if self.marker.get("restoring"):
-            raise LedgerError(f"{self.path}: a restore was cut short: run `pipeline restore MANIFEST` again")
         if not self._size():
             raise LedgerError(f"{self.path}: the ledger is gone, though this campaign had one: {self.help()}")
         try:
@@ -66,23 +78,21 @@ class Seal:
         if not head.startswith(_HEAD) or int.from_bytes(head[68:72], "big") != APPLICATION_ID:
             raise LedgerError(f"{self.path}: this is no ledger of campaign-pipeline: {self.help()}")
         if (version := int.from_bytes(head[60:64], "big")) > VERSION and self.marker.get("seal") in (None, digest):
-            text = f"made by a newer campaign-pipeline (ledger version {version}): update this one"
-            raise LedgerError(f"{self.path}: {text}")
+            raise newer(self.path, version)
         if self.marker.get("seal") not in (None, digest):
             raise LedgerError(
                 f"{self.path}: is not as it was left: damaged, or changed by another program: {self.help()}"
             )
         return self.marker.get("seal") == digest
 
-    def check_contents(self, identity: str, serial: int) -> None:
-        """Whether an open ledger is this campaign's, with all of its commits.
+    def check_contents(self, identity: str, serial: int, last: int | None) -> None:
+        """Whether an open ledger is this campaign's, with all of its commits up to the ``last`` that was noted.
 
         Raises:
             LedgerError: when it isn't.
         """
         if self.marker and self.marker.get("ledger") != identity:
             raise LedgerError(f"{self.path}: this ledger belongs to another campaign folder: {self.help()}")
-        last = self.last_serial()
         if last is not None and last > serial:
             raise LedgerError(
                 f"{self.path}: the last {last - serial} of its {last} commits are gone (was {LEDGER}-wal "
@@ -122,9 +132,14 @@ class Seal:
         with self.path.open("rb") as file:
             self._write(self.marker | {"seal": hashlib.file_digest(file, "sha256").hexdigest()})
 
-    def begin(self, campaign: str, identity: str, *, restoring: bool = False) -> None:
-        """Remember that this campaign has a ledger. ``restoring``: that it isn't to be used before :meth:`restored`."""
-        self._write({"campaign": campaign, "ledger": identity} | ({"restoring": "yes"} if restoring else {}))
+    def begin(self, campaign: str, identity: str) -> None:
+        """Remember that this campaign has a ledger."""
+        kept = {name: value for name, value in self.marker.items() if name == "restoring"}
+        self._write({"campaign": campaign, "ledger": identity} | kept)
+
+    def restoring(self) -> None:
+        """From here on the ledger is not to be used, until :meth:`restored`."""
+        self._write({name: value for name, value in self.marker.items() if name != "seal"} | {"restoring": "yes"})
 
     def restored(self) -> None:
         """All that there was to restore is in the ledger."""
@@ -146,6 +161,11 @@ class Seal:
         except OSError as error:
             raise LedgerError(f"{self.folder / MARKER}: can't be written: {error.strerror}") from None
         self.marker = marker
+
+
+def newer(path: Path, version: int) -> LedgerError:
+    """What to say of a ledger of a later version."""
+    return LedgerError(f"{path}: made by a newer campaign-pipeline (ledger version {version}): update this one")
 
 
 def _read_marker(path: Path) -> dict[str, str]:

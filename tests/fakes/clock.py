@@ -34,13 +34,14 @@ class Clock:
         """Its time, in Unix seconds."""
         return _real() + float(struct.unpack("d", self._shared[:])[0])
 
-    def set(self, moment: datetime) -> None:
-        """Let it be this local time now."""
-        self._shared[:] = struct.pack("d", moment.timestamp() - _real())
+    def set(self, moment: str) -> None:
+        """Let it be this local time now: ``2026-03-01 23:59:59``."""
+        self._shared[:] = struct.pack("d", datetime.fromisoformat(moment).timestamp() - _real())
 
-    def day(self) -> str:
-        """Its day, local time."""
-        return datetime.fromtimestamp(self.now()).date().isoformat()  # noqa: DTZ006  # the machine's own day is meant
+
+def day(moment: float) -> str:
+    """The local day of a moment in Unix seconds."""
+    return time.strftime("%Y-%m-%d", time.localtime(moment))
 
 
 def follow() -> None:

@@ -7,6 +7,8 @@ programs on the machine don't count), megabytes the peak above the idle level.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import resource
@@ -17,7 +19,6 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -70,7 +71,7 @@ class Judge:
         return Verdict(**json.loads(self.child.stdout.readline()))
 
 
-@contextmanager
+@contextlib.contextmanager
 def judging() -> Iterator[Judge]:
     """A judge, for as long as it is needed."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "NO_COLOR": "1"}
@@ -85,13 +86,13 @@ def _serve() -> None:
     import pipeline.run  # noqa: F401  # as a command imports it later
     from pipeline.cli.app import run_command
 
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the pipeline prints is no answer
     with tempfile.TemporaryDirectory() as folder:  # what is compiled once is compiled now
         manifest = Path(folder, "m.yaml")
         manifest.write_text("version: 1\ncampaign: c\nproducts: {a: [{id: a}]}\nprompts: {b: {text: 'c'}}\n")
-        run_command(["validate", "-q", "--json", str(manifest)])
-    sys.stdout.flush()
-    answers = os.fdopen(os.dup(1), "w")
-    answers.write("\n")
+        with contextlib.redirect_stdout(io.StringIO()):
+            run_command(["validate", str(manifest)])
     for line in sys.stdin:
         folder, argv = json.loads(line)
         answers.write(json.dumps(_trial(folder, argv)) + "\n")

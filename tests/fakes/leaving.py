@@ -146,7 +146,11 @@ def leave(folder: Path, moment: Moment, sign: signal.Signals, *, twice: bool = F
             elif moment.released:
                 gateway.release.set()
                 go()
-            said += process.communicate(timeout=HANGS)[1]
+            try:
+                said += process.communicate(timeout=HANGS)[1]
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGABRT)  # and it says where it hangs
+                said += process.communicate()[1]
             seconds = time.monotonic() - given
         late = sum(arrival > first + GRACE for arrival in gateway.arrivals)
         gateway.release.set()
@@ -159,7 +163,12 @@ def leave(folder: Path, moment: Moment, sign: signal.Signals, *, twice: bool = F
     return Left(process.returncode, seconds, late, said, after.returncode, after.stderr, done, billed)
 
 
-PIPES: dict[str, Any] = {"env": environment(), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+PIPES: dict[str, Any] = {
+    "env": environment() | {"PYTHONFAULTHANDLER": "1"},
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.PIPE,
+    "text": True,
+}
 
 
 def command(manifest: Path, program: object, *words: object) -> list[str]:

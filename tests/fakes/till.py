@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from soak.forks import Child, Forks
+
 from fakes import gateway
 from fakes.clock import Clock
 from fakes.emulated import KEYS
 from fakes.gateway import FakeGateway, Faults
-from soak.forks import Child, Forks
 
 PRICE = 28_000
 """Micro-dollars of a picture, at the price that the fake model tells."""
@@ -66,7 +67,7 @@ class Till(FakeGateway):
 class _Cashier(gateway._Handler):
     server: Till
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802  # as the parent calls it
         super().do_POST()
         for name in list(self.server.state.jobs):
             self.server.times.setdefault(name, self.server.now())

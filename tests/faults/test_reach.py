@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ def test_a_base_url_out_of_reach_ends_a_run_before_it_begins(
     said = unleashed("run", manifest, expect=1)
     column = lines[number - 1].index(": ") + 3
     hint = "--allow-private permits it, for an emulator or a proxy of your own"
-    assert said == f"{manifest}:{number}:{column}: providers[0].base_url: {why}; {hint}\n"
+    assert said.splitlines()[0] == f"{manifest}:{number}:{column}: providers[0].base_url: {why}; {hint}"
     assert not wolf.sprung
     assert not (tmp_path / "out").exists()
     assert unleashed("cancel", manifest, expect=1) == said
@@ -80,14 +79,12 @@ def test_a_saved_plan_is_no_way_around_it(tmp_path: Path, wolf: Trap) -> None:
 def test_every_provider_out_of_reach_is_told(tmp_path: Path) -> None:
     """All at once, each at its place; what the environment gives is not among them."""
     providers = [
-        {"name": "one", "gateway": "fake", "base_url": "http://127.0.0.1:1"},
+        {"name": "runware", "base_url": "http://127.0.0.1:2"},
         {"name": "fal", "base_url": "http://10.0.0.1"},
-        {"name": "two", "gateway": "fake-none", "base_url": "https://10.0.0.1"},
+        {"name": "other", "gateway": "eachlabs", "base_url": "https://10.0.0.1"},
     ]
-    manifest = write_campaign(tmp_path, providers=providers)
-    model = json.loads(manifest.read_text())["model"]
-    assert model
-    said = unleashed("run", manifest, expect=1).splitlines()
+    manifest = write_campaign(tmp_path, model="kling-image-o1", providers=providers)
+    said = [line for line in unleashed("run", manifest, expect=1).splitlines() if "base_url" in line]
     assert [line.split(": ")[1] for line in said] == ["providers[0].base_url", "providers[2].base_url"]
 
 

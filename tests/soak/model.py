@@ -116,9 +116,27 @@ class Model(RuleBasedStateMachine):
         assert self.world is not None
         return self.world
 
-    @rule(script=_SCRIPTS, wish=st.just(Wish()) | _WISHES)
-    def run(self, script: Script, wish: Wish) -> None:
-        """A run: perhaps with faults, killed, interrupted, of a part, of what failed before."""
+    @rule(script=_SCRIPTS)
+    def run(self, script: Script) -> None:
+        """A run with faults, perhaps killed or interrupted."""
+        self._run(script)
+
+    @rule(script=_SCRIPTS, point=st.sampled_from(POINTS), number=st.integers(1, 12))
+    def kill(self, script: Script, point: str, number: int) -> None:
+        """A run that is killed."""
+        self._run(replace(script, kill=(point, number)))
+
+    @rule(script=_SCRIPTS, wish=_WISHES)
+    def ask(self, script: Script, wish: Wish) -> None:
+        """A run of a part, or of what was made, failed or got lost before."""
+        self._run(script, wish)
+
+    @rule(wish=st.just(Wish()) | _WISHES)
+    def calm(self, wish: Wish) -> None:
+        """A run without a fault."""
+        self._run(Script(), wish)
+
+    def _run(self, script: Script, wish: Wish = Wish()) -> None:
         with self._noting():
             self.here.run(script, wish)
 

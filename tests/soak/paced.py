@@ -66,14 +66,11 @@ def run(manifest: Path, *arguments: object, env: Mapping[str, str], log: Path | 
     return end(start(manifest, *arguments, env=env, log=log), log)
 
 
-def status(manifest: Path, env: Mapping[str, str]) -> dict[str, Any]:
-    """``pipeline status --json``."""
-    command = [sys.executable, __file__, "status", str(manifest), "--json"]
-    done = subprocess.run(
-        command, env=environment() | dict(env), capture_output=True, text=True, timeout=LONGEST, check=True
-    )
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
+def status(manifest: Path, env: Mapping[str, str]) -> str:
+    """What ``pipeline status`` says."""
+    command = [sys.executable, __file__, "status", str(manifest)]
+    env = environment() | dict(env)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=LONGEST, check=True).stdout
 
 
 def _tail(log: Path | None) -> str:

@@ -43,7 +43,7 @@ def validate(folder, text, *more):
         capture_output=True,
         check=False,
         text=True,
-        timeout=2,  # seconds: what a mistake may take, start-up included
+        timeout=60,
     )
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr.splitlines()

@@ -44,13 +44,14 @@ def get(*urls: str, reach: Reach = PUBLIC) -> list[int]:
     return anyio.run(main)
 
 
-def send(url: str, *, origins: tuple[str, ...] = (), paid: bool = False, reach: Reach = PUBLIC) -> Answer:
+def send(url: str, *, origins: tuple[str, ...] = (), paid: bool = False, data: bytes | None = None) -> Answer:
     """One call of a lane whose own addresses are these."""
+    call = Call("POST" if paid else "GET", url, json={} if paid else None, paid=paid, data=data)
 
     async def main() -> Answer:
-        wire = Wire({"X-Key": "canary"}, origins, reach=reach)
+        wire = Wire({"X-Key": "canary"}, origins)
         try:
-            return await wire.send(Call("POST" if paid else "GET", url, json={} if paid else None, paid=paid))
+            return await wire.send(call)
         finally:
             await wire.close()
 
@@ -216,13 +217,15 @@ def test_a_client_keeps_connections_to_some_hosts_only(internet: Internet) -> No
 
 
 def test_an_answers_link_into_a_private_network() -> None:
-    """As any address that can't be called: a paid call has cost nothing, another is as if it had no answer."""
+    """As any address that can't be called: a paid call has cost nothing, a file has no place, else no answer came."""
     with trap() as wolf:
         link = f"https://127.0.0.1:{wolf.port}/status?token=canary"
         with pytest.raises(LostAnswer, match=r"named an address that can't be called: 127\.0\.0\.1 is in") as told:
             send(link, origins=("https://queue.fal.run",))
         with pytest.raises(Refused, match=PRIVATE):
             send(link, origins=("https://queue.fal.run",), paid=True)
+        with pytest.raises(LaneStopped, match=PRIVATE):
+            send(link, origins=("https://queue.fal.run",), data=b"a picture")
         assert not wolf.sprung
     assert "canary" not in str(told.value)
 
