@@ -115,7 +115,8 @@ def _errors(value: Value, name: str, definition: str) -> Iterator[Any]:
         rules, instance = _at(_part(name, definition), way), _at(value, found.instance_path)
         if isinstance(found.kind, jsonschema_rs.ValidationErrorKind.PropertyNames):
             way, instance = ["propertyNames", *way], found.kind.error.instance  # of one key
-        only = {keyword: rules[keyword], "properties": dict.fromkeys(rules.get("properties", ()), True)}
+        limit = [found.kind.property] if keyword == "required" else rules[keyword]  # type: ignore[attr-defined]  # not in its stub
+        only = {keyword: limit, "properties": dict.fromkeys(rules.get("properties", ()), True)}
         errors: list[Any] = list(validator(name, definition).evolve(schema=only).iter_errors(instance))
         # In a pattern, `$` is the very end of the text; Python's stands before a last line break as well.
         for error in errors or [ValidationError(found.message, str(keyword), instance=instance)]:

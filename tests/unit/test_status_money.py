@@ -18,7 +18,6 @@ from fakes.campaign import edit, write_campaign
 
 from pipeline.cli import main
 from pipeline.ledger import FileRow, Ledger, PictureRow, RequestRow, open_ledger
-from pipeline.ledger.schema import SCHEMA
 from pipeline.types import micro_usd
 
 HEADER = "day,provider,product_set,product,requests,pictures,spent_usd,reserved_usd,uncertain_usd,saved_usd"
@@ -145,7 +144,9 @@ def test_the_accounts_add_up_to_the_ledger(told: Told, manifest: Path, seed: int
     for row in asked:
         day = time.strftime("%Y-%m-%d", time.localtime(row.created))
         for place in zip(
-            ("day", "provider", "product", "product_set"), (day, row.provider, row.product, row.product_set)
+            ("day", "provider", "product", "product_set"),
+            (day, row.provider, row.product, row.product_set),
+            strict=True,
         ):
             expected["requests"][place] += 1
             expected["pictures"][place] += len(row.pictures)
@@ -208,7 +209,6 @@ def test_a_ledger_of_an_earlier_version(told: Told, manifest: Path) -> None:
     write(manifest, booked(request(1)), booked(request(2, label="p0/table/1x1/1K/v1.png", state="uncertain")))
     path = manifest.parent / "out/test/.pipeline/ledger.sqlite"
     with sqlite3.connect(path) as db:
-        assert "product" not in SCHEMA
         db.executescript(
             "ALTER TABLE requests DROP COLUMN product; ALTER TABLE requests DROP COLUMN product_set;"
             "DROP TABLE runs; PRAGMA user_version = 2"
@@ -216,7 +216,7 @@ def test_a_ledger_of_an_earlier_version(told: Told, manifest: Path) -> None:
     db.close()
     (path.parent / "campaign.json").unlink()  # its seal is of the version of today
     assert [(row["product_set"], row["product"], row["requests"]) for row in rows(told("--csv"))] == [("", "p0", "2")]
-    assert "\np0             2" in told()
+    assert [line.split()[:2] for line in told().splitlines() if line.startswith("p0")] == [["p0", "2"]]
 
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "@SUM(1)", "+1", "-1", "a,b", 'a"b', "a\nb", "\t=1"])
@@ -255,20 +255,20 @@ def test_days_are_the_machine_s_own(told: Told, manifest: Path, monkeypatch: pyt
     ("written", "place", "fact"),
     [
         ("set_usd: {mgs: 3}", "budget.set_usd.mgs", "there is no product set 'mgs'; did you mean 'mugs'?"),
-        ("usd: -1", "budget.usd", "-1 is less than the minimum of 0"),
-        ("usd: '4'", "budget.usd", "'4' is not of type 'number'"),
-        ("usd: $4", "budget.usd", "'$4' is not of type 'number'"),
-        ("usd: true", "budget.usd", "True is not of type 'number'"),
-        ("usd: .inf", "budget.usd", ""),
-        ("usd: .nan", "budget.usd", ""),
-        ("usd: 1e308", "budget.usd", ""),
-        ("usd: null", "budget.usd", ""),
+        ("usd: -1", "budget.usd", "-1 is out of range; the least is 0"),
+        ("usd: '4'", "budget.usd", "'4' is text, not a number"),
+        ("usd: $4", "budget.usd", "'$4' is text, not a number"),
+        ("usd: true", "budget.usd", "true is true or false, not a number"),
+        ("usd: .inf", "budget.usd", "is text, not a number"),
+        ("usd: .nan", "budget.usd", "is text, not a number"),
+        ("usd: 1e308", "budget.usd", "is out of range; the most is 1000000000"),
+        ("usd: null", "budget.usd", "is empty, not a number"),
         ("day: 4", "budget.day", "did you mean 'day_usd'"),
         ("confirm_abov: 4", "budget.confirm_abov", "did you mean 'confirm_above'"),
-        ("set_usd: {}", "budget.set_usd", ""),
-        ("set_usd: 4", "budget.set_usd", ""),
-        ("set_usd: {mugs: -2}", "budget.set_usd.mugs", ""),
-        ("run_usd: [1]", "budget.run_usd", ""),
+        ("set_usd: {}", "budget.set_usd", "is empty; for example"),
+        ("set_usd: 4", "budget.set_usd", "4 is a number, not a mapping"),
+        ("set_usd: {mugs: -2}", "budget.set_usd.mugs", "-2 is out of range; the least is 0"),
+        ("run_usd: [1]", "budget.run_usd", "is a list, not a number"),
     ],
 )
 def test_a_mistake_in_the_budget_is_found_where_it_is(
