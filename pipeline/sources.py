@@ -86,6 +86,8 @@ def similar_file(path: Path) -> str:
         parent = path.parent
         if "\\" in path.name:
             return "write folders with /"
+        if path.is_dir():
+            return "that is a folder"
         if not parent.is_dir():
             return f"there is no folder {parent.name!r}"
         with os.scandir(parent) as entries:

@@ -181,8 +181,8 @@ class Lane(Generic[T]):
             if isinstance(result, Answer):
                 return result
             reason = result.reason
-            if call.paid and (why := self.hopeless()):
-                raise LaneStopped(why)
+            if why := self.hopeless():
+                raise (LaneStopped if call.paid else TryLater)(why)
             if self.down and leave:
                 raise LaneDown(reason)
             if not result.held:

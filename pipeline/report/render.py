@@ -79,12 +79,12 @@ def render(sheet: SheetView) -> str:
 
 
 def link(path: str | None) -> str | None:
-    """Return ``path`` as a relative URL, or None when there is none or it is not relative.
+    """Return ``path`` as a relative URL, or None when there is none, or it is not relative or leads upwards.
 
     Every segment is percent-encoded, colons and backslashes too, so the result can name neither a
     scheme (``javascript:``) nor a drive nor another host (``//host/share``).
     """
-    if not path or path.startswith("/"):
+    if not path or path.startswith("/") or ".." in path.split("/"):
         return None
     return "/".join(quote(segment.encode("utf-8", "surrogatepass"), safe="") for segment in path.split("/"))
 

@@ -23,7 +23,7 @@ AT_ONCE = 4
 GRACE = 0.1
 """Seconds after a signal in which a paid call may still leave."""
 HANGS = 30.0
-Held = Literal["answer", "end", "image"]
+Held = Literal["turn", "answer", "end", "image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,12 @@ class Moment:
     @property
     def slow(self) -> bool:
         """Whether it takes all the time that a paid call or a picture has to end."""
-        return self.engaged and self.holds != "end" and not self.released
+        return self.engaged and self.holds not in ("turn", "end") and not self.released
 
 
 MOMENTS: dict[str, Moment] = {
     "planning": Moment(pause="planning"),
+    "waiting for its turn": Moment(holds="turn"),
     "an answer that comes late": Moment(holds="answer", released=True),
     "an answer that never comes": Moment(holds="answer"),
     "polling": Moment(holds="end"),
@@ -111,6 +112,8 @@ class Gateway(FakeGateway):
 
     def __init__(self, holds: Held | None) -> None:
         super().__init__(Faults(polls=10**9 if holds == "end" else 0))
+        if holds == "turn":
+            self.faults.submit = lambda n: (429, {"retry-after": "2"})
         self.RequestHandlerClass = _Holding
         self.holds = holds
         self.held: Counter[str] = Counter()
@@ -125,6 +128,8 @@ class Gateway(FakeGateway):
 
     def reached(self) -> bool:
         """Whether it holds enough back."""
+        if self.holds == "turn":
+            return self.state.submits >= AT_ONCE
         return self.state.polls >= AT_ONCE if self.holds == "end" else self.held[str(self.holds)] >= 1
 
 
@@ -154,7 +159,7 @@ def leave(folder: Path, moment: Moment, sign: signal.Signals, *, twice: bool = F
             seconds = time.monotonic() - given
         late = sum(arrival > first + GRACE for arrival in gateway.arrivals)
         gateway.release.set()
-        gateway.holds, gateway.faults.polls = None, 0
+        gateway.holds, gateway.faults = None, Faults(polls=0)
         after = subprocess.run(command(manifest, "runner.py"), **PIPES, timeout=60, check=False)
         done = 0
         with contextlib.suppress(FileNotFoundError):

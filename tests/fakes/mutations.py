@@ -44,14 +44,14 @@ GOOD: dict[str, Any] = {
         "format": ["png", "webp"],
         "variants": 2,
         "quality": {"webp": 80},
-        "exclude": [{"resolution": "2K", "aspect_ratio": "9:16"}, {"product": "j*", "tag": ["hero", "x"]}],
+        "exclude": [{"resolution": "2K", "aspect_ratio": "9:16"}, {"product": "m*", "tag": ["hero"], "light": "noon"}],
         "include": [{"product": "mug", "prompt": "plain", "aspect_ratio": "21:9"}],
         "path": "{{ product.id }}/{{ prompt.id }}/{{ vary }}_{{ aspect_ratio }}_{{ resolution }}_v{{ variant }}.{{ ext }}",
         "folder": "out/c",
     },
     "budget": {"usd": 40, "run_usd": 10},
 }
-"""A manifest with nearly every key there is; its rule for ``tag`` matches nothing, so it is not even valid."""
+"""A valid manifest with nearly every key there is."""
 BOWLS = "id;name;images.front;vars.colour;tags\nbowl;Big bowl;mug.png;green;a b\n"
 
 _WORDS = [
@@ -85,6 +85,7 @@ _WORDS = [
     *("x" * 300, "x" * 3000, "{{ a }}" * 300, "[" * 200, "</script><script>alert(1)</script>", "version", "products"),
 ]
 _NUMBERS = [0, -1, 1, 2, 100, 101, 2**31, 2**63, 2**64, 10**299, -(10**299), 0.1, -0.0, 1e308, 5e-324]
+_WAYS = ["replace", "alike", "alike", "alike", "remove", "rename", "nest", "exchange", "repeat"]
 _SCALARS = st.one_of(
     st.sampled_from(_WORDS),
     st.sampled_from([*_NUMBERS, True, False, None]),
@@ -117,11 +118,14 @@ def spoilt_trees(draw: st.DrawFn) -> str:
             node = node[part]
         if last is None:
             break
-        match draw(
-            st.sampled_from(["replace", "replace", "replace", "remove", "rename", "nest", "exchange", "repeat"])
-        ):
+        match draw(st.sampled_from(_WAYS)):
             case "replace":
                 node[last] = draw(_ANYTHING)
+            case "alike" if isinstance(node[last], str):  # of the same kind, and so past the schema now and then
+                word = draw(st.sampled_from(_WORDS) | st.text(max_size=20))
+                node[last] = draw(st.sampled_from([word, node[last] + word, f"{word} {node[last]}"]))
+            case "alike" if isinstance(node[last], int | float):
+                node[last] = draw(st.sampled_from(_NUMBERS) | st.integers(0, 200))
             case "remove":
                 del node[last]
             case "rename" if isinstance(node, dict):
@@ -137,7 +141,7 @@ def spoilt_trees(draw: st.DrawFn) -> str:
                 node[last] = copy.deepcopy(other)
             case "repeat" if isinstance(node[last], str) and len(node[last]) < 500:
                 node[last] *= draw(st.sampled_from([2, 10, 100]))
-    return json.dumps(tree, indent=draw(st.sampled_from([None, 1])), ensure_ascii=draw(st.booleans()))
+    return json.dumps(tree, indent=draw(st.sampled_from([None, 1])), ensure_ascii=False)
 
 
 @st.composite

@@ -16,7 +16,7 @@ from pipeline.gateways.eachlabs import Eachlabs
 DIALECTS.update({dialect.name: dialect for dialect in (FakeById(), FakeWithoutId())})
 
 lane.FIRST_WAIT, lane.LONGEST_WAIT = 0.01, 0.6  # the real waits, a fiftieth of their length
-lane.OUTAGE, lane.NEVER = 12.0, 1.2
+lane.OUTAGE, lane.NEVER = 6.0, 1.2
 Aimlapi.patience = Eachlabs.patience = 1.0
 
 follow()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import sqlite3
 import threading
 from collections import Counter
@@ -26,12 +27,13 @@ PRICE = 28_000
 
 @dataclass(frozen=True)
 class Sale:
-    """A job that was billed: its id, its pictures, and what they cost in all, in micro-dollars; asked for when."""
+    """A job that was billed: its id, its spec and prompt, its pictures, and what all of them cost, in micro-dollars."""
 
     job: str
+    spec: str
+    prompt: str
     pictures: int
     usd: int
-    at: float
 
 
 class Till(FakeGateway):
@@ -40,11 +42,12 @@ class Till(FakeGateway):
     A job that moderation refuses, or that breaks, costs nothing.
     """
 
-    def __init__(self, faults: Faults, price: Callable[[str], int], now: Callable[[], float]) -> None:
+    def __init__(self, faults: Faults, price: Callable[[str], int]) -> None:
         super().__init__(faults)
         self.RequestHandlerClass = _Cashier
-        self.price, self.now = price, now
-        self.times: dict[str, float] = {}
+        self.price = price
+        self._open = 0  # connections
+        self._changed = threading.Condition()
 
     @property
     def sales(self) -> list[Sale]:
@@ -52,7 +55,7 @@ class Till(FakeGateway):
         with self.lock:
             jobs = [(name, job) for name, job in self.state.jobs.items() if not job["refused"]]
         return [
-            Sale(name, pictures, pictures * self.price(name), self.times.get(name, 0.0))
+            Sale(name, str(job["spec"]), str(job["prompt"]), pictures, pictures * self.price(name))
             for name, job in jobs
             if name not in self.faults.broken_jobs
             for pictures in (int(str(job["count"])),)
@@ -63,14 +66,31 @@ class Till(FakeGateway):
         """What it has billed in all, in micro-dollars."""
         return sum(sale.usd for sale in self.sales)
 
+    def quiet(self) -> None:
+        """Wait until it has dealt with everything that those who are gone had sent."""
+        # Whoever connected before this one was accepted before it.
+        socket.create_connection(self.server_address[:2]).close()  # type: ignore[arg-type]  # an IPv4 address
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._open, 30.0), "somebody is still connected"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Count a connection in."""
+        with self._changed:
+            self._open += 1
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Count it out."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._changed:
+                self._open -= 1
+                self._changed.notify_all()
+
 
 class _Cashier(gateway._Handler):
     server: Till
-
-    def do_POST(self) -> None:  # noqa: N802  # as the parent calls it
-        super().do_POST()
-        for name in list(self.server.state.jobs):
-            self.server.times.setdefault(name, self.server.now())
 
     def answer(self, status: int, value: object, headers: dict[str, str] | None = None) -> None:
         """Tell the price with the pictures."""
@@ -110,8 +130,8 @@ class Office:
 
     @contextlib.contextmanager
     def till(self, faults: Faults | None = None, price: Callable[[str], int] = lambda _: PRICE) -> Iterator[Till]:
-        """A gateway that goes by the same clock, for the length of a test."""
-        server = Till(faults or Faults(), price, self.clock.now)
+        """A gateway for the length of a test."""
+        server = Till(faults or Faults(), price)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
-
 from fakes.hostile_manifests import CASES, Case
 from fakes.judge import Judge, Verdict, judging
 from fakes.mutations import BOWLS, spoilt_bytes, spoilt_trees
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
 from soak.table import Row
 
 EXAMPLES = 5000
@@ -79,7 +79,9 @@ def spoilt(judge: Judge, name: str, manifests: st.SearchStrategy[str] | st.Searc
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(data=manifests, command=st.sampled_from([["validate"], ["validate", "--json"], ["plan"], ["plan", "--json"]]))
+    @given(
+        data=manifests, command=st.sampled_from([["validate"], ["validate", "--json"], ["plan"], ["plan", "--json"]])
+    )
     def trial(data: str | bytes, command: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             Case(name, data, "", lambda folder: (folder / "bowls.csv").write_text(BOWLS)).write(Path(folder))

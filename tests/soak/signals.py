@@ -39,7 +39,7 @@ def campaign(scale: float) -> Iterator[Row]:
     for name, moment in MOMENTS.items() if scale > SMALL else ():
         if scale > 0.5 or not moment.slow:
             yield _row(f"signal: {name}", [(moment, sign, False) for sign in SIGNALS], scale)
-    engaged = [moment for moment in MOMENTS.values() if moment.engaged and moment.holds != "end"]
+    engaged = [moment for moment in MOMENTS.values() if moment.engaged and moment.holds not in ("turn", "end")]
     yield _row("a second signal", [(moment, sign, True) for moment in engaged for sign in SIGNALS], scale)
     whenever = [(Moment(after=random.uniform(0, LATEST)), random.choice(SIGNALS), False) for _ in range(ANY)]
     yield _row("signals at any moment", whenever, scale)

@@ -666,6 +666,8 @@ class _Wire:
             raise
         if not world.alive:
             raise Killed
+        if answer.status >= 500 or answer.status == 408 or not answer.json:
+            self.doubt(call)
         world.point("answer")
         self.held(answer)
         return answer

@@ -162,7 +162,9 @@ def test_a_thumb_that_is_no_inline_bitmap_is_left_out(thumb):
     ("path", "wanted"),
     [
         ("out/a b/ü#1?.png", "out/a%20b/%C3%BC%231%3F.png"),
-        ("../out/100%.png", "../out/100%25.png"),
+        ("out/100%.png", "out/100%25.png"),
+        ("../out/a.png", None),
+        ("out/../../a.png", None),
         ("javascript:alert(1)", "javascript%3Aalert%281%29"),
         ("C:\\out\\a.png", "C%3A%5Cout%5Ca.png"),
         ("/etc/passwd", None),
