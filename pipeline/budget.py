@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 
@@ -76,6 +76,13 @@ class Budget:
         for cap in mine:
             cap.left -= hold.usd
         return Hold(hold.usd, hold.at, hold.caps + mine)
+
+    def correct(self, hold: Hold, usd: int) -> Hold:
+        """The gateway has told that it comes to more, before it is settled."""
+        if usd <= hold.usd:
+            return hold
+        self.settle(hold, usd)
+        return replace(hold, usd=usd)
 
     def settle(self, hold: Hold, usd: int) -> None:
         """Replace what was reserved by what it came to."""

@@ -21,6 +21,7 @@ from pipeline.paths import read_bytes
 from pipeline.schema import did_you_mean
 from pipeline.strict_yaml import (
     MAX_BYTES,
+    MAX_DEPTH,
     MAX_NODES,
     Map,
     Room,
@@ -230,24 +231,26 @@ def _read_json(text: str, file: str, room: Room) -> Value:
     return tree if tree == value else _placed(value, start)
 
 
-def _placed(value: object, mark: Mark) -> Value:
+def _placed(value: object, mark: Mark, depth: int = 0) -> Value:
     """A value as JSON reads it, all of it at one place.
 
     Raises:
-        ManifestError: for a text with half of a character in it.
+        ManifestError: for a text with half of a character in it, and for a tree that is too deep.
     """
+    if depth > MAX_DEPTH:
+        raise ManifestError([Problem(mark, "", f"nested deeper than {MAX_DEPTH} levels")])
     if isinstance(value, str) and _HALF.search(value):
         raise ManifestError([Problem(mark, "", f"{value!r} has half of a character", "write the character itself")])
     if isinstance(value, list):
         seq = Seq(mark)
         for item in value:
-            seq.put(_placed(item, mark), mark)
+            seq.put(_placed(item, mark, depth + 1), mark)
         return seq
     if isinstance(value, Map):
         result = Map(mark)
         for key, item in value.items():
             _placed(key, mark)
-            result.put(key, _placed(item, mark), mark, mark)
+            result.put(key, _placed(item, mark, depth + 1), mark, mark)
         return result
     return value  # type: ignore[return-value]  # a scalar
 

@@ -101,6 +101,7 @@ class Drive:
                 await self.carry()
             images = await self.drive()
             self.seen = True
+            self.hold = self.session.budget.correct(self.hold, sum(map(self.cost, images)))
             return images
         except LostAnswer as error:
             if isinstance(error, Forgotten) and not self.seen:
@@ -127,6 +128,11 @@ class Drive:
             unknown = self.price if self.state == "accepted" else 0
             await self.end("failed", str(error), unknown if error.usd is None else error.usd)
             raise
+
+    def cost(self, image: RemoteImage) -> int:
+        """Micro-dollars: what the gateway tells, or else the provider's price."""
+        sane = isinstance(image.usd, int) and 0 <= image.usd < MOST_USD
+        return image.usd if sane and image.usd is not None else self.provider.usd
 
     async def carry(self) -> None:
         """Bring the references to the gateway; those of an earlier run's call are sent as they were then."""
@@ -357,7 +363,7 @@ class Drive:
             state=state,
             reserved=self.hold.usd,
             usd=0,
-            created=time.time(),
+            created=self.hold.at or time.time(),
             error=None,
             images=as_sent(self.job.images, order.spec.references),
             product=order.product,

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 
 from pipeline.addresses import Reach
-from pipeline.engine.drive import MOST_USD, Drive, StillOpen
+from pipeline.engine.drive import Drive, StillOpen
 from pipeline.engine.lane import backoff
 from pipeline.engine.orders import Event
 from pipeline.errors import DownloadError, MediaError, StorageError
@@ -64,7 +64,7 @@ class Finish:
                     if index not in self.recorded:
                         group.start_soon(self.one, index, image, gone)
             if not gone:
-                await self.drive.end("made", None, sum(map(self.cost, images)))
+                await self.drive.end("made", None, sum(map(self.drive.cost, images)))
                 for index in range(len(images), order.count):
                     reason = f"the gateway made {len(images)} of {order.count} pictures"
                     await self.session.failed(order.only(index), reason, permanent=False)
@@ -95,15 +95,10 @@ class Finish:
             await self.record(index, image, finished)
             self.recorded.add(index)
 
-    def cost(self, image: RemoteImage) -> int:
-        """Micro-dollars: what the gateway tells, or else the provider's price."""
-        sane = isinstance(image.usd, int) and 0 <= image.usd < MOST_USD
-        return image.usd if sane and image.usd is not None else self.drive.provider.usd
-
     async def record(self, index: int, image: RemoteImage, finished: FinishedPicture) -> None:
         """Make a verified picture known to the ledger."""
         order, picture, now = self.order, self.order.pictures[index], time.time()
-        usd = self.cost(image)
+        usd = self.drive.cost(image)
         row = PictureRow(
             key=picture.key,
             take=order.take,

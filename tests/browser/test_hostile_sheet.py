@@ -159,7 +159,8 @@ def opened(watch: Watch, path: Path, fragment: str = "") -> tuple[Any, Any, Seen
     page.on("popup", lambda one: seen.pages.append(one.url))
     page.on("framenavigated", lambda frame: seen.pages.append(frame.url))
     page.add_init_script(
-        "window.broken = []; addEventListener('securitypolicyviolation', e => window.broken.push(e.violatedDirective + ' ' + e.blockedURI))"
+        "window.broken = [];"
+        "addEventListener('securitypolicyviolation', e => window.broken.push(e.violatedDirective + ' ' + e.blockedURI))"
     )
     watched.open(path, fragment)
     return watched, page, seen
@@ -201,7 +202,8 @@ def test_no_payload_runs_anywhere(watch: Watch, tmp_path: Path, policy: bool) ->
     watched, page, seen = opened(watch, path)
     assert page.locator(".tile").count() == len(PAYLOADS)
     page.evaluate(
-        "for (const e of document.querySelectorAll('a, button, .tile')) e.dispatchEvent(new MouseEvent('mouseover', {bubbles: true}))"
+        "for (const e of document.querySelectorAll('a, button, .tile'))"
+        " e.dispatchEvent(new MouseEvent('mouseover', {bubbles: true}))"
     )
     page.locator(".picture").first.click()
     shown = []

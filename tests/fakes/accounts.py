@@ -68,10 +68,10 @@ class Account:
         """The job that this paid call asks for again, where the gateway recognises it."""
         return None
 
-    def accept(self, call: Call, request: str, fate: End, seconds: float, lag: float) -> Job:
-        """Take a paid call, and bill it."""
+    def accept(self, call: Call, request: str, fate: End, seconds: float, lag: float, now: float) -> Job:
+        """Take a paid call at that moment, and bill it."""
         body = self.body(call)
-        now, count = self.clock.now, int(body[self.offer.fields.get("count", "count")])
+        count = int(body[self.offer.fields.get("count", "count")])
         if fate == "partial" and count == 1:
             fate = "done"
         ready = math.inf if fate == "stuck" else now + seconds

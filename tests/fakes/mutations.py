@@ -44,9 +44,9 @@ GOOD: dict[str, Any] = {
         "format": ["png", "webp"],
         "variants": 2,
         "quality": {"webp": 80},
-        "exclude": [{"resolution": "2K", "aspect_ratio": "9:16"}, {"product": "m*", "tag": ["hero"], "light": "noon"}],
+        "exclude": [{"resolution": "2K", "aspect_ratio": "9:16"}, {"product": "m*", "tag": ["hero"]}],
         "include": [{"product": "mug", "prompt": "plain", "aspect_ratio": "21:9"}],
-        "path": "{{ product.id }}/{{ prompt.id }}/{{ vary }}_{{ aspect_ratio }}_{{ resolution }}_v{{ variant }}.{{ ext }}",
+        "path": "{{ product.id }}/{{ prompt.id }}/{{ vary }}_{{ aspect_ratio }}_{{ resolution }}{{ variant }}.{{ext }}",
         "folder": "out/c",
     },
     "budget": {"usd": 40, "run_usd": 10},
@@ -107,7 +107,7 @@ def _places(node: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @st.composite
-def spoilt_trees(draw: st.DrawFn) -> str:
+def spoilt_trees(draw: st.DrawFn) -> str:  # noqa: C901  # one short case per way
     """The good manifest with some of its parts replaced, removed, renamed, doubled or exchanged; as YAML."""
     tree = copy.deepcopy(GOOD)
     for _ in range(draw(st.integers(1, 4))):

@@ -68,14 +68,14 @@ def spoilt(judge: Judge, data: bytes, command: list[str]) -> list[str]:
         return found
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(text=spoilt_trees(), command=COMMANDS)
 def test_a_spoilt_tree_is_refused_or_fine(judge: Judge, text: str, command: list[str]) -> None:
     """Whatever stands where in a manifest: never a crash, a hang, or a file written."""
     assert spoilt(judge, text.encode("utf-8", "surrogatepass"), command) == []
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(data=spoilt_bytes(), command=COMMANDS)
 def test_spoilt_bytes_are_refused_or_fine(judge: Judge, data: bytes, command: list[str]) -> None:
     """Whatever became of a manifest's bytes: never a crash, a hang, or a file written."""

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 from soak.table import Row, one_line, print_table
 
-CAMPAIGNS = ("kills", "systematic", "disk", "signals", "storm", "lost", "downloads", "drip")
+CAMPAIGNS = ("kills", "systematic", "disk", "signals", "storm", "lost", "downloads", "drip", "budget", "hostile")
 """The modules of this package that are campaigns, in the order of running; each adds itself here."""
 
 

@@ -28,7 +28,7 @@ from fakes.till import Office, Till, books
 from soak.table import Row
 from soak.trial import Trial, row
 
-TRIALS, FEWEST = 300, 4
+TRIALS, FEWEST = 200, 4
 WORKERS = 2
 SETS = ("mugs", "bowls", "cups")
 PRICES = (5_000, 28_000, 29_400, 70_000)
@@ -162,7 +162,8 @@ class Case:
             return max(0, usd) if chance.random() < likely else None
 
         sets = {name: usd for name in self.names if (usd := some(0.3)) is not None}
-        return Caps(some(0.6), some(0.4), some(0.3), some(0.3), sets)
+        again = 0.5 if self.kills else 0.3  # what a killed run left open counts for the next one's caps too
+        return Caps(some(0.6), some(0.4), some(again), some(again), sets)
 
     # ── runs ────────────────────────────────────────────────────────────────────────────────────
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from soak.table import Row
 
+COMMANDS = st.sampled_from([["validate"], ["validate", "--json"], ["plan"], ["plan", "--json"]])
 EXAMPLES = 5000
 """Spoilt manifests of each kind in a full soak."""
 

@@ -364,8 +364,9 @@ class World:
         run.doubtful = {row[0] for row in self.rows("SELECT id FROM requests WHERE state = 'intent'")}
         run.since = self.clock.unix()
         bills = self.bills()
+        asked = self._intents() | set(self.rows("SELECT key, take FROM wishes"))
         for place in list(self.allowed):  # what was asked anew then, and not done, isn't allowed any more
-            self.allowed[place] = max(0, bills[place] - 1) + (place in self._intents())
+            self.allowed[place] = max(0, bills[place] - 1) + (place in asked)
         anew = {(p.key, r.take) for r in plan.requests if r.resume is None for p in r.pictures}
         if wish.retake:  # a take that was refused, though it was paid
             self.allowed.update(place for place in anew if place[1] > 1 and bills[place] > self.allowed[place])
@@ -408,9 +409,19 @@ class World:
     def bills(self) -> Counter[tuple[str, int]]:
         """(picture, take) → how often it was billed."""
         bills: Counter[tuple[str, int]] = Counter()
+        # At Each Labs two requests of one input can't be told apart: each has the job that it found.
+        query = "SELECT id, remote, pictures, take FROM requests WHERE gateway = 'eachlabs' AND remote <> ''"
+        found = {row[1]: row for row in self.rows(query)}
+        settled = {row[0] for row in found.values()}
         for account in self.accounts.values():
             for job in account.jobs.values():
-                bills.update(self.asked.get(job.remote, [])[: job.usd // account.usd])
+                pictures = self.asked.get(job.remote, [])
+                if job.remote in found:
+                    _, _, text, take = found[job.remote]
+                    pictures = [(key, take) for key, _ in json.loads(text)]
+                elif account.gateway == "eachlabs" and job.request in settled:
+                    continue
+                bills.update(pictures[: job.usd // account.usd])
         return bills
 
     def money(self) -> None:
@@ -612,10 +623,10 @@ class World:
 
     def arrive(self) -> None:
         """Paid calls that were on their way arrive."""
-        due = [late for at, late in self.late if at <= self.clock.now]
+        due = [(at, late) for at, late in self.late if at <= self.clock.now]
         self.late = [(at, late) for at, late in self.late if at > self.clock.now]
-        for late in due:
-            late.land(self)
+        for at, late in due:
+            late.land(self, at)
 
 
 @dataclass(frozen=True)
@@ -626,15 +637,15 @@ class _Late:
     call: Call
     fault: Paid
 
-    def land(self, world: World) -> None:
+    def land(self, world: World, at: float) -> None:
         """It is accepted, unless the gateway knows it already."""
         account = world.accounts[self.provider]
         if account.known(self.call) is None:
-            world.billed(_accept(account, self.call, self.fault), self.provider)
+            world.billed(_accept(account, self.call, self.fault, at), self.provider)
 
 
-def _accept(account: Account, call: Call, fault: Paid) -> Job:
-    return account.accept(call, call.headers[TAG], fault.fate, fault.seconds, fault.lag)
+def _accept(account: Account, call: Call, fault: Paid, at: float) -> Job:
+    return account.accept(call, call.headers[TAG], fault.fate, fault.seconds, fault.lag, at)
 
 
 class _Wire:
@@ -712,7 +723,7 @@ class _Wire:
         job = account.known(call)
         known = job is not None
         if job is None:
-            job = _accept(account, call, fault)
+            job = _accept(account, call, fault, self.world.clock.now)
             self.world.billed(job, self.provider.name)
             self.world.point("accepted")
         await anyio.sleep(min(max(job.ready - self.world.clock.now, 0.0), 10**6) if account.waits else 0.05)

@@ -115,7 +115,7 @@ MATRIX = [
     Case(
         "many rules for nothing of much",
         lambda: good(
-            products="{mugs: [" + numbered(30_000, "{id: p#}", ",") + "]}",
+            products="{mugs: [" + numbered(20_000, "{id: p#}", ",") + "]}",
             prompts="{t: {text: a}}",
             more="outputs: {exclude: [" + numbered(20, "{product: px#}", ", ") + "]}\n",
         ),

@@ -116,18 +116,21 @@ PATHS = [
     Case("folder with a line break", good(more='outputs: {folder: "a\\nb"}\n'), "is not allowed here"),
     Case(
         "sidecars of one name",
-        good(
-            prompts="{t: {text: '@Image1'}}",
-            more="outputs: {format: [png, webp], native: false, variants: 2, path: \"{% if ext == 'png' %}v{{ variant }}{% else %}w{% if variant == 1 %}2{% else %}1{% endif %}{% endif %}/../x.{{ ext }}\"}\n",
+        path(
+            "{% if (ext == 'png') == (variant == 1) %}a{% else %}b{% endif %}.{{ ext }}",
+            ", variants: 2, format: [png, webp]",
         ),
-        INSIDE,
+        "two cells have the path 'a.json'",
     ),
 ]
 
 LINKS = [
     *(
         Case(
-            f"link {name}", GOOD, f"{shown!r} is a link that leads out of the output folder", link(f"out/c/{name}", to)
+            f"link {name} to {to}",
+            GOOD,
+            f"{shown!r} is a link that leads out of the output folder",
+            link(f"out/c/{name}", to),
         )
         for name, to, shown in [
             ("mug", "../../..", "mug"),

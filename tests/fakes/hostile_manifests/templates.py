@@ -21,7 +21,7 @@ TEMPLATES = [
         prompt("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
         "templates can't use 'macro'",
     ),
-    Case("set", prompt("{% set a = 1 %}"), "templates can't use 'assign'"),
+    Case("assignment", prompt("{% set a = 1 %}"), "templates can't use 'assign'"),
     Case("range", prompt("{{ range(10 ** 9) }}"), "templates can't use 'call'"),
     Case("multiplied text", prompt("{{ 'a' * 10 ** 9 }}"), "templates can't use 'mul'"),
     Case("power", prompt("{{ 9 ** 9 ** 9 }}"), "templates can't use 'pow'"),
