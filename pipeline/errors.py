@@ -143,7 +143,10 @@ class DownloadError(MediaError):
 
 
 class RequestError(PipelineError):
-    """A request that made no picture. Subclasses are the dispositions."""
+    """A request that made no picture. Subclasses are the dispositions. A vendor's words do nothing to a terminal."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class TryLater(RequestError):

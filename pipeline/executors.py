@@ -26,9 +26,15 @@ def _threads(workers: int) -> Executor:
 
 
 def _processes(workers: int) -> Executor:
-    # A terminal's Ctrl-C reaches the workers too: whether to stop is for the control process to say.
-    context, ignore = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=signal.signal, initargs=ignore)
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_deaf)
+
+
+def _deaf() -> None:
+    """A signal to a terminal's or a service's whole group reaches the workers too: when to stop is for the control
+    process to say.
+    """
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.SIG_IGN)
 
 
 BUILT_IN: dict[str, Callable[[int], Executor]] = {"threads": _threads, "processes": _processes}

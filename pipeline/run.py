@@ -112,7 +112,8 @@ async def _run(make: Callable[[], Engine], wanted: list[Order], interrupted: Cal
     outcome = Outcome()
 
     async def watch() -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        ways = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # but those that are ignored, as by nohup
+        with anyio.open_signal_receiver(*(way for way in ways if signal.getsignal(way) != signal.SIG_IGN)) as signals:
             first = True
             async for _ in signals:
                 interrupted(first)

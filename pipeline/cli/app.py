@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.cli.parser import parse_arguments
-from pipeline.cli.show import Console, problem_json
+from pipeline.cli.show import Console, count, problem_json
 from pipeline.errors import ManifestError, PipelineError
 
 
@@ -30,7 +30,7 @@ def run_command(argv: Sequence[str]) -> int:
             print(json.dumps({"ok": False, "problems": [problem_json(p) for p in error.problems]}, indent=2))
         for problem in error.problems:
             console.error(str(problem))
-        console.note(f"{len(error.problems)} problem{'s' * (len(error.problems) != 1)}; nothing was started")
+        console.note(f"{count(error.count, 'problem')}; nothing was started")
         return error.exit_code
     except PipelineError as error:
         console.error(str(error))

@@ -45,11 +45,13 @@ def init(arguments: argparse.Namespace, console: Console) -> int:
 def validate(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline validate``."""
     documents: list[dict[str, Any]] = []
+    number = 0
     for file in arguments.manifest:
         try:
             expansion = read_cells(arguments, environment_places(), file)
         except ManifestError as error:
             documents.append({"manifest": file, "ok": False, "problems": [problem_json(p) for p in error.problems]})
+            number += error.count
             for problem in error.problems:
                 console.error(str(problem))
             continue
@@ -64,7 +66,6 @@ def validate(arguments: argparse.Namespace, console: Console) -> int:
         console.result(json.dumps(documents, indent=2, ensure_ascii=False))
     wrong = [document for document in documents if not document["ok"]]
     if wrong:
-        number = sum(len(document["problems"]) for document in wrong)
         console.note(f"{count(number, 'problem')} in {count(len(wrong), 'manifest')}")
     return 1 if wrong else 0
 

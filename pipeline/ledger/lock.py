@@ -68,7 +68,9 @@ def lock(folder: Path) -> Iterator[None]:
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         me = Holder(os.getpid(), socket.gethostname(), since, _start(os.getpid()))
         try:
-            file = os.open(folder / HOLDER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_FILE)
+            file = os.open(
+                folder / HOLDER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE
+            )
             with open(file, "w", encoding="utf-8") as out:  # noqa: PTH123  # with a mode
                 out.write(json.dumps(asdict(me)) + "\n")
         except OSError as error:

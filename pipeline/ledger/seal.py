@@ -68,6 +68,8 @@ class Seal:
         """
         if not self._size():
             raise LedgerError(f"{self.path}: the ledger is gone, though this campaign had one: {self.help()}")
+        if self.path.is_symlink():
+            raise LedgerError(f"{self.path}: is a link: put the ledger itself there")
         try:
             with self.path.open("rb") as file:
                 head = file.read(100)

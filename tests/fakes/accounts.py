@@ -306,7 +306,7 @@ class Runware(Account):
 
     def body(self, call: Call) -> Any:
         """The one task."""
-        return call.json[0]  # type: ignore[index,call-overload]
+        return call.json[0]  # type: ignore[index]
 
     def ours(self, call: Call) -> str | None:
         """``taskUUID``."""

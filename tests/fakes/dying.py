@@ -110,6 +110,11 @@ def _opens(least: set[int]) -> Callable[[Path, set[int]], list[str]]:
     return check
 
 
+def _migrate(folder: Path, tell: Callable[[int], None]) -> None:
+    with open_ledger(folder, "test"):
+        pass
+
+
 def _migrated(folder: Path, told: set[int]) -> list[str]:
     """An old ledger is old, or new, and whole."""
     with read_ledger(folder) as ledger:
@@ -167,9 +172,7 @@ def _without_backup(folder: Path) -> None:
 SCENARIOS = {
     "first run": Scenario(lambda folder: None, _run(0), _opens(set())),
     "next run": Scenario(lambda folder: filled(folder, runs=4), _run(10), _opens({*range(8)})),
-    "migration": Scenario(
-        lambda folder: load(folder, 1), lambda folder, tell: open_ledger(folder, "test").__enter__(), _migrated
-    ),
+    "migration": Scenario(lambda folder: load(folder, 1), _migrate, _migrated),
     "restore": Scenario(_damaged, _restore, _restored),
     "restore without a backup": Scenario(_without_backup, _restore, _restored),
 }

@@ -62,7 +62,6 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path, moment: str, sign: signa
     assert check(tmp_path, moment, sign, twice=True).seconds < 1
 
 
-@pytest.mark.xfail(reason="reported to the lead: run._run takes SIGHUP over even where it is ignored", strict=True)
 def test_a_run_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
     """Where SIGHUP is ignored from the start, as under nohup, it stays ignored."""
     with holding(Gateway("end")) as gateway:
@@ -84,7 +83,6 @@ def test_a_run_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
     assert process.returncode == 0, said
 
 
-@pytest.mark.xfail(reason="reported to the lead: workers die of it, and that is taken for a broken disk", strict=True)
 @pytest.mark.parametrize("sign", [TERM, HUP])
 def test_a_signal_to_the_whole_group_is_one_to_the_run(tmp_path: Path, sign: signal.Signals) -> None:
     """A service manager and a closing terminal tell the worker processes too: it is an interrupted run all the same."""

@@ -1,7 +1,8 @@
 """The model-based campaign: what people and gateways may do to a campaign, in any order, thousands of times.
 
-A Hypothesis state machine edits the manifest, runs it with faults, kills and interrupts, and looks at the bill: the real
-planner, ledger, engine and dialects, against accounts in memory, in virtual time. :mod:`soak.world` says what must hold.
+A Hypothesis state machine edits the manifest, runs it with faults, kills and interrupts, and looks at the bill: the
+real planner, ledger, engine and dialects, against accounts in memory, in virtual time. :mod:`soak.watch` says what must
+hold.
 ``python -m soak.model --seed 7 --examples 300`` looks for one violation and shrinks it.
 """
 
@@ -11,20 +12,22 @@ import argparse
 import contextlib
 import io
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
+from fakes.accounts import ACCOUNTS
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from fakes.accounts import ACCOUNTS
 from pipeline.types import Budget
+from soak.script import NOTHING, POINTS, Free, Paid, Script, Violation, Wish
 from soak.table import Row
-from soak.world import POINTS, Free, Paid, Script, Violation, Wish, World
+from soak.world import World
 
 EXAMPLES = 4000
 """Campaigns of a full soak."""
@@ -33,12 +36,11 @@ BATCH = 100
 STEPS = 12
 
 _AFTER = st.sampled_from([0.0, 3.0, 40.0, 119.0, 1000.0])
+_LOST = ("reset-after", "reset-before", "late", "500", "502", "504", "408", "garbage", "empty", "slow", "503-bare")
+_NOT_NOW = ("unsent", "429", "503", "429-bare", "429-date")
 _PAID = st.builds(
     Paid,
-    kind=st.sampled_from(
-        ["ok", "reset-after", "reset-before", "late", "unsent", "429", "503", "503-bare", "429-bare", "429-date"]
-        + ["refused", "500", "502", "504", "408", "garbage", "empty", "slow", "401", "402"]
-    ),
+    kind=st.sampled_from(("ok", *_LOST, *_NOT_NOW, "refused", "401", "402")),
     fate=st.sampled_from(["done", "done", "broken", "partial", "moderated", "moderated-paid", "forgotten", "stuck"]),
     after=_AFTER,
     seconds=st.sampled_from([5.0, 0.0, 60.0, 800.0]),
@@ -131,12 +133,12 @@ class Model(RuleBasedStateMachine):
         """A run of a part, or of what was made, failed or got lost before."""
         self._run(script, wish)
 
-    @rule(wish=st.just(Wish()) | _WISHES)
+    @rule(wish=st.just(NOTHING) | _WISHES)
     def calm(self, wish: Wish) -> None:
         """A run without a fault."""
         self._run(Script(), wish)
 
-    def _run(self, script: Script, wish: Wish = Wish()) -> None:
+    def _run(self, script: Script, wish: Wish = NOTHING) -> None:
         with self._noting():
             self.here.run(script, wish)
 
@@ -204,28 +206,30 @@ class Model(RuleBasedStateMachine):
             raise
 
 
-def settled(examples: int, steps: int = STEPS) -> settings:
+def settled(examples: int, *, shrink: bool = True) -> settings:
     """How Hypothesis runs the machine: no time limits, as time is virtual, and no database, as seeds are enough."""
     return settings(
         max_examples=examples,
-        stateful_step_count=steps,
+        stateful_step_count=STEPS,
         deadline=None,
         database=None,
         print_blob=True,
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
 
 
-def explore(number: int, examples: int, gateways: tuple[str, ...] = tuple(ACCOUNTS)) -> Counter[str]:
+def explore(
+    number: int, examples: int, gateways: tuple[str, ...] = tuple(ACCOUNTS), *, shrink: bool = True
+) -> Counter[str]:
     """Campaigns of one seed; what they did. The first violation is shrunk, and raised with its steps as notes."""
 
     class Seeded(Model):
         pass
 
     Seeded.gateways, Seeded.tally = gateways, Counter()
-    run_state_machine_as_test(seed(number)(Seeded), settings=settled(examples))
+    run_state_machine_as_test(seed(number)(Seeded), settings=settled(examples, shrink=shrink))
     return Seeded.tally
 
 
@@ -237,7 +241,7 @@ def campaign(scale: float) -> Iterator[Row]:
     bad: dict[str, str] = {}
     for number in range(first, first + -(-examples // BATCH)):
         try:
-            tally += explore(number, min(BATCH, examples))
+            tally += explore(number, min(BATCH, examples), shrink=False)
         except Exception as error:
             kind = error.kind if isinstance(error, Violation) else type(error).__name__
             tally[kind] += 1
@@ -256,6 +260,12 @@ def campaign(scale: float) -> Iterator[Row]:
     )
 
 
+def say(text: str) -> None:
+    """Print."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Look for a violation, and print the shortest way to it."""
     parser = argparse.ArgumentParser(prog="soak.model", description="Look for a violation, and shrink it.")
@@ -265,15 +275,15 @@ def main() -> int:
     parser.add_argument("--mute", action="append", default=[], help="look past this kind of violation")
     given = parser.parse_args()
     World.muted = frozenset(given.mute)
-    print(f"soak.model: --seed {given.seed} --examples {given.examples}", flush=True)
+    say(f"soak.model: --seed {given.seed} --examples {given.examples}")
     out = io.StringIO()
     try:
         with contextlib.redirect_stdout(out):
             tally = explore(given.seed, given.examples, tuple(given.gateway or ACCOUNTS))
     except Exception as error:
-        print("\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]))
+        say("\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]))
         return 1
-    print(f"{tally['campaigns']} campaigns, {tally['runs']} runs, {tally['uncertain']} uncertain: nothing violated")
+    say(f"{tally['campaigns']} campaigns, {tally['runs']} runs, {tally['uncertain']} uncertain: nothing violated")
     return 0
 
 
