@@ -199,7 +199,7 @@ class Engine:
             lane.begin()
             try:
                 ready: tuple[Drive, list[RemoteImage]] | None = None
-                with self._leavable(order):
+                with self._leavable(lambda order=order: order):  # type: ignore[misc]  # bound now, not later
                     ready = await self._carry_out(order, lane)
                 if ready is not None:
                     await self._room.acquire()
@@ -211,8 +211,8 @@ class Engine:
         self._wake()
 
     @contextlib.contextmanager
-    def _leavable(self, order: Order) -> Iterator[None]:
-        """What an interrupt ends: the order then waits for another run."""
+    def _leavable(self, order: Callable[[], Order]) -> Iterator[None]:
+        """What an interrupt ends: what is left of the order then waits for another run."""
         with anyio.CancelScope() as scope:
             self._cancel.append(scope)
             try:
@@ -220,7 +220,7 @@ class Engine:
             finally:
                 self._cancel.remove(scope)
         if scope.cancelled_caught:
-            self.session.pending(order, "")
+            self.session.pending(order(), "")
 
     # ── one order ───────────────────────────────────────────────────────────────────────────────
 
@@ -251,7 +251,7 @@ class Engine:
     async def _finish(self, drive: Drive, images: list[RemoteImage]) -> None:
         """An order's images to files and records; its lane is on to the next."""
         try:
-            with self._leavable(drive.order):
+            with self._leavable(lambda: drive.rest):
                 try:
                     with anyio.fail_after(drive.provider.deadline):
                         await Finish(drive).run(images)
@@ -262,7 +262,7 @@ class Engine:
 
     async def _ended(self, drive: Drive, error: RequestError | TimeoutError) -> None:
         """What an order that made no pictures means for it, for its lane, and for the run."""
-        order, lane, reason = drive.order, drive.lane, str(error)
+        order, lane, reason = drive.rest, drive.lane, str(error)
         match error:
             case BudgetReached():
                 self.session.pending(order, "")

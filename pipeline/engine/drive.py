@@ -57,6 +57,7 @@ class Drive:
         self.session = session
         self.lane = lane
         self.order = order
+        self.rest = order  # what of it is still to be told of
         self.provider = lane.provider
         self.dialect: Dialect = DIALECTS[self.provider.offer.gateway]
         self.job = Job(
@@ -277,7 +278,13 @@ class Drive:
             raise BudgetReached(cap)
 
     def wired(self, on_wire: bool) -> None:
-        """Take note of whether the paid call is out."""
+        """Take note of whether the paid call is out; none leaves once the ledger could not be written, or the user
+        wants to leave.
+        """
+        if on_wire:
+            self.session.journal.check()
+            if self.session.outcome.stopped == "interrupted":
+                raise TryLater("left before it was sent")
         self.on_wire = on_wire
         self.left_at = time.time() if on_wire else self.left_at
 

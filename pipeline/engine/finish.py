@@ -43,12 +43,12 @@ class Finish:
             errors = await self.all(images)
             if not errors:
                 return
+            self.drive.rest = self.order.only(*sorted(errors))
             await anyio.sleep(wait)
         left = sorted(errors)
         reason = str(errors[left[0]])
         old = time.time() - (self.order.sent or self.drive.started) > EXPIRES
         if not old or not all(error.gone for error in errors.values()):
-            self.drive.order = self.order.only(*left)
             raise StillOpen(reason)
         await self.drive.end("failed", reason, self.drive.price)
         gone = f"the picture was made and its link has expired: {reason}"
@@ -69,6 +69,8 @@ class Finish:
                     reason = f"the gateway made {len(images)} of {order.count} pictures"
                     await self.session.failed(order.only(index), reason, permanent=False)
         if scope.cancelled_caught:
+            left = [index for index in range(len(images[: order.count])) if index not in self.recorded]
+            self.drive.rest = order.only(*left) if left else order
             raise StillOpen("left while its pictures were fetched")
         return gone
 

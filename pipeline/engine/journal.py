@@ -37,6 +37,14 @@ class Journal:
             async with self._lock:
                 if not durable.is_set():
                     await self._commit()
+        self.check()
+
+    def check(self) -> None:
+        """Whether all could be written so far; asked once more before each paid call leaves.
+
+        Raises:
+            LedgerError: when it could not.
+        """
         if self._broken is not None:
             raise self._broken
 
@@ -45,14 +53,27 @@ class Journal:
         async with self._lock:
             return self.ledger.remotes(provider)
 
+    def _written(self, steps: list[Write]) -> None:
+        """In a thread: that it can't be written is known at once, not when the event loop comes to it."""
+        try:
+            self.ledger.commit(steps)
+        except Exception as error:
+            self._fail(error)
+            raise
+
+    def _fail(self, error: Exception) -> None:
+        """What isn't written isn't durable, whatever the reason."""
+        if not isinstance(error, LedgerError):
+            error = LedgerError(f"{self.ledger.folder}: the ledger can't be written: {error}")
+        self._broken = self._broken or error
+
     async def _commit(self) -> None:
         """Everything that waits, in one transaction."""
         group, self._waiting = self._waiting, []
         if self._broken is None:
             try:
-                steps = [step for part, _ in group for step in part]
-                await anyio.to_thread.run_sync(self.ledger.commit, steps)
-            except LedgerError as error:
-                self._broken = error
+                await anyio.to_thread.run_sync(self._written, [step for part, _ in group for step in part])
+            except Exception as error:  # also that no thread was to be had
+                self._fail(error)
         for _, durable in group:
             durable.set()

@@ -23,7 +23,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fakes.ledgers import filled, flip, made, make, picture
-
 from pipeline.errors import LedgerError
 from pipeline.ledger import newest, open_ledger, put_back, read_ledger
 from pipeline.ledger.seal import Seal
@@ -186,10 +185,13 @@ def death(scenario: Scenario, template: Path, folder: Path, number: int) -> list
     said, say = os.pipe()
     child = os.fork()
     if not child:
-        die_at(number)
-        scenario.act(folder, lambda done: os.write(say, b"%d\n" % done) and None)
-        sys.setprofile(None)
-        os._exit(0)
+        try:
+            die_at(number)
+            scenario.act(folder, lambda done: os.write(say, b"%d\n" % done) and None)
+            sys.setprofile(None)
+            os._exit(0)
+        finally:
+            os._exit(1)  # a child must not go on as its parent
     os.close(say)
     with open(said, "rb") as words:  # noqa: PTH123  # a pipe
         told = {int(word) for word in words.read().split()}
@@ -197,7 +199,7 @@ def death(scenario: Scenario, template: Path, folder: Path, number: int) -> list
     if status == 0:
         return None
     if not os.WIFSIGNALED(status):
-        return [f"ended by itself: {status}"]
+        raise RuntimeError(f"it ended by itself at step {number}: {status}")
     try:
         return scenario.check(folder, told)
     except LedgerError as error:

@@ -18,10 +18,9 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Self
 
-FAKES = Path(__file__).parent
-sys.path.insert(0, str(FAKES.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fakes.campaign import environment
+from fakes.campaign import HERE, environment
 
 PATIENCE = 60.0
 """Seconds after which a run hangs."""
@@ -32,7 +31,7 @@ class Steady:
 
     def __enter__(self) -> Self:
         self.child = subprocess.Popen(
-            [sys.executable, str(FAKES / "steady.py")],
+            [sys.executable, str(HERE / "steady.py")],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -30,6 +30,7 @@ def check(folder: Path, moment: str, sign: signal.Signals, *, twice: bool = Fals
     [
         ("planning", INT),
         ("planning", TERM),
+        ("waiting for its turn", INT),
         ("an answer that comes late", TERM),
         ("polling", HUP),
         ("writing pictures", INT),

@@ -13,7 +13,19 @@ from typing import Protocol, cast
 
 from soak.table import Row, one_line, print_table
 
-CAMPAIGNS = ("kills", "systematic", "disk", "signals", "storm", "lost", "downloads", "drip", "budget", "hostile")
+CAMPAIGNS = (
+    "kills",
+    "systematic",
+    "disk",
+    "signals",
+    "storm",
+    "lost",
+    "downloads",
+    "drip",
+    "budget",
+    "hostile",
+    "model",
+)
 """The modules of this package that are campaigns, in the order of running; each adds itself here."""
 
 

@@ -37,7 +37,7 @@ SPEED = 60.0
 """How many times as fast as in reality all goes."""
 STUBBORN = 9
 """Sendings that go wrong in a row, for a picture that outlasts a run."""
-SECONDS = 2.0
+SECONDS = 1.0
 """That a picture may take to come: of the real 120."""
 
 

@@ -25,7 +25,7 @@ from soak.table import Row
 DRIPPERS = 20
 OTHERS, FEWEST = 300, 100
 PRODUCTS = 20
-DEADLINE, SHORT = 4.0, 2.0
+DEADLINE, SHORT = 4.0, 1.5
 """Seconds that a picture may take to come, in a full soak and in a small one: of the real 120."""
 FETCHES = 2
 """Times that a small soak fetches a picture, of the real 5."""

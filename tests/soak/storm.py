@@ -198,7 +198,6 @@ def storm(gateway: str, scale: float, seed: int) -> Row:
         )
         done = run(manifest, env=addresses(emulator) | pace(speed), log=folder / "log.txt")
         jobs = Counter(job["digest"] for job in emulator.bill(gateway)["jobs"])
-    names = ", ".join(f"{name} {number}" for name, number in sorted(weather.kinds.items()))
     needed, submits = done["cells"], weather.calls["submit"]
     row = Row(
         f"storm {gateway}",
@@ -209,7 +208,8 @@ def storm(gateway: str, scale: float, seed: int) -> Row:
         done["uncertain_cells"],
         time.monotonic() - begun,
         f"{needed} pictures, {submits / needed:.2f}× the submits, {weather.calls.total()} calls, none early; "
-        f"{weather.passed} were on their way, {weather.latest * 1000:.0f} ms at most; {names}",
+        f"{weather.passed} were on their way, {weather.latest * 1000:.0f} ms at most; "
+        f"{len(weather.kinds)} kinds of Retry-After",
     )
     where = f"{row.name}, seed {seed}, {folder}"
     assert not weather.early, f"{where}: {len(weather.early)} early: {weather.early[:5]}"
@@ -221,7 +221,8 @@ def storm(gateway: str, scale: float, seed: int) -> Row:
 
 
 def campaign(scale: float) -> Iterator[Row]:
-    """A storm over each gateway, all at once: mostly they wait."""
+    """A storm over each gateway, in a small soak over two of them, all at once: mostly they wait."""
     seed = random.randrange(10**6)
-    with ThreadPoolExecutor(len(GATEWAYS)) as pool:
-        yield from pool.map(storm, GATEWAYS, itertools.repeat(scale), itertools.count(seed))
+    gateways = GATEWAYS if scale > 0.5 else random.sample(GATEWAYS, 2)
+    with ThreadPoolExecutor(len(gateways)) as pool:
+        yield from pool.map(storm, gateways, itertools.repeat(scale), itertools.count(seed))

@@ -116,8 +116,8 @@ class Watch:
         if known < self.bill:
             self.violated("money", f"the ledger counts {known}, and {self.bill} was billed")
 
-    def billed(self, job: Job, provider: str) -> None:
-        """A gateway has accepted a paid call of this run."""
+    def billed(self, job: Job, provider: str, run: Run) -> None:
+        """A gateway has accepted a paid call of this run, or of an earlier one that arrives late."""
         found = self.rows("SELECT pictures, take, state FROM requests WHERE id = ?", job.request)
         if not found:
             self.violated("no intent", f"{provider} accepted {job.request}, of which the ledger knows nothing")
@@ -131,16 +131,16 @@ class Watch:
             if bills[key, take] > 1 + self.allowed[key, take] + self._given_up(key, take):
                 text = f"v{variant} take {take} of {job.prompt!r}, by {self._whose(key, take)}"
                 self.violated("paid twice", text)
-        self.afford(job)
+        self.afford(job, run)
         self.money()
 
-    def afford(self, job: Job) -> None:
+    def afford(self, job: Job, run: Run) -> None:
         """No cap is exceeded by what the gateways bill."""
-        run, caps = self.run_, self.manifest.budget
+        caps = self.manifest.budget
         run.billed += job.usd
         if run.cap is not None and run.billed > run.cap:
             self.violated("budget", f"{run.billed} of this run's {run.cap}")
-        if job.request in run.created_before:
+        if job.request in run.created_before or run is not self.run_:
             return  # a smaller cap does not undo what was asked for under a larger one
         jobs = [job for account in self.accounts.values() for job in account.jobs.values()]
         today = [row[0] for row in self.rows("SELECT id FROM requests WHERE created >= ?", budget.midnight())]

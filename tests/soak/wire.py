@@ -12,7 +12,7 @@ from fakes.accounts import Account, Job
 from pipeline.engine.lane import MAX_WAIT
 from pipeline.errors import LostAnswer, TryLater
 from pipeline.types import Answer, Call, Provider
-from soak.script import MISREAD, TAG, Free, Killed, Paid
+from soak.script import MISREAD, TAG, Free, Killed, Paid, Run
 
 if TYPE_CHECKING:
     from soak.world import World
@@ -25,12 +25,13 @@ class Late:
     provider: str
     call: Call
     fault: Paid
+    run: Run
 
     def land(self, world: World, at: float) -> None:
         """It is accepted, unless the gateway knows it already."""
         account = world.accounts[self.provider]
         if account.known(self.call) is None:
-            world.billed(accept(account, self.call, self.fault, at), self.provider)
+            world.billed(accept(account, self.call, self.fault, at), self.provider, self.run)
 
 
 def accept(account: Account, call: Call, fault: Paid, at: float) -> Job:
@@ -105,7 +106,7 @@ class MemoryWire:
             case "reset-before":
                 raise LostAnswer("the connection broke (ReadError)")
             case "late":
-                self.world.late.append((self.world.clock.now + fault.after, Late(self.provider.name, call, fault)))
+                self.world.late.append((self.world.clock.now + fault.after, Late(self.provider.name, call, fault, run)))
                 raise LostAnswer("the connection broke (ReadError)")
             case "refused" if account.known(call) is None:
                 return account.refused(call)
@@ -113,7 +114,7 @@ class MemoryWire:
         known = job is not None
         if job is None:
             job = accept(account, call, fault, self.world.clock.now)
-            self.world.billed(job, self.provider.name)
+            self.world.billed(job, self.provider.name, run)
             self.world.point("accepted")
         await anyio.sleep(min(max(job.ready - self.world.clock.now, 0.0), 10**6) if account.waits else 0.05)
         self._alive()

@@ -108,6 +108,8 @@ def test_what_is_packed_twice_or_strangely_is_not_unpacked(encoding: str) -> Non
         tracemalloc.stop()
     assert (answer.status, answer.json) == (429, None)
     assert peak < 4 * MOST
+    for body in (gzip.compress(TOLD), zlib.compress(TOLD), gzip.compress(gzip.compress(TOLD))):
+        assert asked(body, encoding, 429).json is None
 
 
 @pytest.mark.parametrize(
