@@ -6,7 +6,7 @@ import base64
 import hashlib
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import anyio
@@ -23,12 +23,17 @@ SPARE = 3600.0
 """Seconds before its end from which an upload isn't used any more."""
 
 
+DOWNS = 5
+"""Uploads in a row that bring a lane down, after which it is stopped."""
+
+
 class Carrier:
     """The uploads of one run, known to the ledger so that later runs use them again."""
 
     def __init__(self, journal: Journal, uploads: dict[tuple[str, str, str], str]) -> None:
         self._journal = journal
         self._uploads = uploads
+        self._downs: Counter[str] = Counter()  # provider → uploads in a row that brought its lane down
         self._locks: dict[tuple[str, str, str], anyio.Lock] = defaultdict(anyio.Lock)
 
     async def images(self, lane: Lane[Order], dialect: Dialect, references: tuple[Reference, ...]) -> tuple[str, ...]:
@@ -65,12 +70,20 @@ class Carrier:
         file = LocalFile(str(uuid.uuid4()), f"{reference.digest[:16]}{_suffix(data)}", _kind(data), data)
         if lane.stopped is not None:
             raise LaneStopped(lane.stopped)
+        down = lane.down
         try:
             steps = dialect.upload(file, lane.provider.base_url or "")
             done = await lane.carry_out(steps, most=TRIES, leave=True)
+        except LaneDown as error:
+            # Where the gateway answers and only the place for uploads doesn't, the lane is never down for long.
+            self._downs[lane.provider.name] += not down
+            if self._downs[lane.provider.name] > DOWNS:
+                raise LaneStopped(f"references can't be uploaded: {error}") from None
+            raise
         except (TryLater, LostAnswer) as error:
             down = lane.down and not lane.hopeless()
             raise (LaneDown if down else LaneStopped)(f"references can't be uploaded: {error}") from None
+        self._downs[lane.provider.name] = 0
         until = time.time() + done.seconds - SPARE
         where = _place(lane.provider, reference)
         await self._journal.write(lambda ledger: ledger.add_upload(*where, done.reference, until))

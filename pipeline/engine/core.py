@@ -34,7 +34,7 @@ from pipeline.errors import (
 from pipeline.gateways import DIALECTS
 from pipeline.types import Provider, RemoteImage
 
-ATTEMPTS = 3
+ATTEMPTS = 6
 """Requests made for the same pictures in one run when they end without having cost anything."""
 FINISHING = 24
 """Orders whose pictures are fetched and written while their lanes go on; inline pictures wait in memory."""

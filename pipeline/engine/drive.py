@@ -22,7 +22,7 @@ from pipeline.gateways import DIALECTS, Dialect
 from pipeline.ledger import RequestRow
 from pipeline.types import Answer, Call, Fate, Flow, Job, RemoteImage, Trace
 
-RESENDS = 4
+RESENDS = 6
 """How often a paid call with our own id is sent again after a lost answer, before it is left for the next run."""
 
 MOST_USD = 10**12

@@ -58,10 +58,13 @@ class LaneDown(LaneStopped):
 
 @dataclass(frozen=True, slots=True)
 class _NotNow:
-    """Why a try had no answer; ``held``: the lane waits by itself before anything else is sent."""
+    """Why a try had no answer; ``held``: the lane waits by itself before anything else is sent; ``refused``: the
+    gateway is there, and says to come later.
+    """
 
     reason: str
     held: bool = False
+    refused: bool = False
 
 
 class Lane(Generic[T]):
@@ -173,14 +176,16 @@ class Lane(Generic[T]):
         leave: bool = False,
     ) -> Answer:
         reason = "the gateway does not answer"
+        tries = 0  # without an answer; who is told to come later does, for as long as the run bears it
         for number in itertools.count():
-            if not call.paid and number == most:
+            if not call.paid and tries == most:
                 raise TryLater(reason)
             async with self._turn(call, leave=leave):
                 result = await self._tried(call, on_wire)
             if isinstance(result, Answer):
                 return result
             reason = result.reason
+            tries += not result.refused
             if why := self.hopeless():
                 raise (LaneStopped if call.paid else TryLater)(why)
             if self.down and leave:
@@ -234,7 +239,10 @@ class Lane(Generic[T]):
             on_wire(False)
             return self._slow(reason, after, sent)
         if _whole(answer, call):
-            self._quicken()
+            if answer.status == 503:  # what became of this call, the dialect reads; all others come later
+                self._slow(reason, after, sent)
+            else:
+                self._quicken()
             return answer
         failed = self._failed(reason, sent)
         if call.paid:
@@ -244,18 +252,20 @@ class Lane(Generic[T]):
     def _slow(self, reason: str, after: float | None, sent: float) -> _NotNow:
         """A refusal of what was sent then: the whole lane waits, and has half as many slots."""
         now = time.monotonic()
-        self._refusals += 1
         self._answered, self._reason = True, reason
         if not self.jobs:  # else it is no failure: one of our own has to end first
             self._bad_since = self._bad_since or now
+        wait = after or 0.0
         if sent >= self._slowed:  # what was under way when the lane slowed down says nothing new
             self._slowed = now
+            self._refusals += 1
+            wait = max(wait, spread(self._refusals - 1))  # "at once", again and again, would be thousands of calls
             self._limit = max(1.0, self._limit / 2)
             self._slots.total_tokens = int(self._limit)
-        self._not_before = max(self._not_before, now + (spread(self._refusals - 1) if after is None else after))
+        self._not_before = max(self._not_before, now + wait)
         if self._refusals == TELLING:
             self._tell(f"{reason}; trying again")
-        return _NotNow(reason, held=True)
+        return _NotNow(reason, held=True, refused=True)
 
     def _failed(self, reason: str, sent: float) -> _NotNow:
         """No answer to what was sent then: so many in a row are an outage, and open the circuit."""

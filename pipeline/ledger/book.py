@@ -340,7 +340,7 @@ class Ledger:
         try:
             self.seal.break_()
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self.seal.set()
+            self.seal.set(self.serial())
         except (sqlite3.Error, OSError) as error:
             raise LedgerError(f"{self.seal.path}: can't be written: {error}") from None
         self.back_up()

@@ -107,7 +107,7 @@ def create_ledger(seal: Seal, campaign: str, identity: str) -> None:
     except (sqlite3.Error, OSError) as error:
         raise LedgerError(f"{seal.path}: can't be made: {error}") from None
     seal.begin(campaign, identity)
-    seal.set()
+    seal.set(0)
 
 
 def _open(seal: Seal, *, sealed: bool, write: bool) -> Ledger:
@@ -120,7 +120,7 @@ def _open(seal: Seal, *, sealed: bool, write: bool) -> Ledger:
     with contextlib.ExitStack() as opened, _opening(seal):
         reader = opened.enter_context(contextlib.closing(_connection(seal, "ro")))
         version = reader.execute("PRAGMA user_version").fetchone()[0]
-        if not sealed and (wrong := reader.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        if not sealed and (wrong := reader.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(wrong)
         if version > VERSION:  # in the log only: the head of the file has told already
             raise newer(seal.path, version)

@@ -72,7 +72,7 @@ def put_back(folder: Path, campaign: str, chosen: Path | None = None) -> Iterato
             else:
                 copy.path.replace(folder / LEDGER)
                 seal.begin(campaign, copy.identity)
-                seal.set()
+                seal.set(copy.serial)
         serial = copy.serial if copy else 0
         highest = max([serial, last or 0, *(backup.serial for backup in backups(folder))])
         with writing(seal) as ledger:

@@ -81,11 +81,22 @@ class Seal:
             raise LedgerError(f"{self.path}: this is no ledger of campaign-pipeline: {self.help()}")
         if (version := int.from_bytes(head[60:64], "big")) > VERSION and self.marker.get("seal") in (None, digest):
             raise newer(self.path, version)
-        if self.marker.get("seal") not in (None, digest):
+        if self.marker.get("seal") not in (None, digest) and not self._log_brought_in():
             raise LedgerError(
                 f"{self.path}: is not as it was left: damaged, or changed by another program: {self.help()}"
             )
         return self.marker.get("seal") == digest
+
+    def _log_brought_in(self) -> bool:
+        """Whether another program may have brought the log of a killed run into the file, as SQLite does when the
+        last connection closes, even one that only reads: then the log is empty, and there were commits since the seal.
+        """
+        try:
+            log = self.path.with_name(f"{LEDGER}-wal")
+            left = log.stat().st_size if log.exists() else 0
+            return not left and int(self.marker["serial"]) < (self.last_serial() or 0)
+        except (OSError, KeyError, ValueError):
+            return False
 
     def check_contents(self, identity: str, serial: int, last: int | None) -> None:
         """Whether an open ledger is this campaign's, with all of its commits up to the ``last`` that was noted.
@@ -129,10 +140,11 @@ class Seal:
         """Before the database file changes."""
         self._write({name: value for name, value in self.marker.items() if name != "seal"})
 
-    def set(self) -> None:
-        """After it has changed."""
+    def set(self, serial: int) -> None:
+        """After it has changed; ``serial``: the number of the last commit."""
         with self.path.open("rb") as file:
-            self._write(self.marker | {"seal": hashlib.file_digest(file, "sha256").hexdigest()})
+            seal = hashlib.file_digest(file, "sha256").hexdigest()
+        self._write(self.marker | {"seal": seal, "serial": str(serial)})
 
     def begin(self, campaign: str, identity: str) -> None:
         """Remember that this campaign has a ledger."""

@@ -29,7 +29,7 @@ from soak.script import NOTHING, POINTS, Free, Paid, Script, Violation, Wish
 from soak.table import Row
 from soak.world import World
 
-EXAMPLES = 2500
+EXAMPLES = 1500
 """Campaigns of a full soak."""
 BATCH = 100
 """Campaigns of one seed: what fails is found again by its seed."""
