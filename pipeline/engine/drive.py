@@ -14,9 +14,10 @@ from dataclasses import replace
 import anyio
 
 from pipeline.engine.carry import as_sent
+from pipeline.engine.journal import Write
 from pipeline.engine.lane import Lane, backoff, spread
 from pipeline.engine.orders import Order
-from pipeline.engine.session import Session
+from pipeline.engine.session import Session, failure
 from pipeline.errors import Forgotten, LaneStopped, LostAnswer, Refused, RequestError, TryLater
 from pipeline.gateways import DIALECTS, Dialect
 from pipeline.ledger import RequestRow
@@ -27,6 +28,10 @@ RESENDS = 6
 
 MOST_USD = 10**12
 """Micro-dollars that one request may be said to have cost."""
+
+
+ARRIVES = 30.0
+"""Seconds in which a call whose answer was lost may still arrive."""
 
 
 class BudgetReached(RequestError):
@@ -77,6 +82,7 @@ class Drive:
         self.state = order.state
         self.hold = session.budget.known(order.reserved, order.product_set, order.sent)
         self.left_at = order.sent  # when the paid call last left, Unix seconds
+        self.lost_at = order.sent  # when its answer was last lost
         self.on_wire = False  # whether a paid call is under way whose fate is unknown
         self.doubt = order.state == "intent"  # whether an earlier paid call of this id may have arrived
         self.seen = False  # whether it gave its images once: then it is made, and paid
@@ -127,7 +133,8 @@ class Drive:
                 raise kind(f"an earlier answer was lost, and now: {error}") from None
             await self.session.carrier.forget(self.provider, self.order.spec.references)
             unknown = self.price if self.state == "accepted" else 0
-            await self.end("failed", str(error), unknown if error.usd is None else error.usd)
+            usd = unknown if error.usd is None else error.usd
+            await self.end("failed", str(error), usd, failure(self.order, str(error), permanent=True))
             raise
 
     def cost(self, image: RemoteImage) -> int:
@@ -254,7 +261,8 @@ class Drive:
     async def doubtful_fate(self) -> Fate:
         """What the gateway knows of our id; that it was not accepted ends the doubt."""
         fate = await self.fate(self.dialect.trace(self.job, self.order.sent or self.started, time.time(), frozenset()))
-        self.doubt = fate.kind != "not-accepted"
+        # A call whose answer was lost may still be on its way: for a while "unknown" proves nothing.
+        self.doubt = fate.kind != "not-accepted" or time.time() - self.lost_at < ARRIVES
         return fate
 
     async def reserve(self) -> None:
@@ -278,11 +286,13 @@ class Drive:
             raise BudgetReached(cap)
 
     def wired(self, on_wire: bool) -> None:
-        """Take note of whether the paid call is out; none leaves once the ledger could not be written, or the user
-        wants to leave.
+        """Take note of whether the paid call is out; none leaves once the ledger or a picture could not be written,
+        or the user wants to leave.
         """
         if on_wire:
             self.session.journal.check()
+            if self.session.halted is not None:
+                raise self.session.halted
             if self.session.outcome.stopped == "interrupted":
                 raise TryLater("left before it was sent")
         self.on_wire = on_wire
@@ -305,6 +315,7 @@ class Drive:
                 return await self.lane.exchange(call, self.wired, leave=not self.doubt)
             except LostAnswer as error:
                 self.doubt = True
+                self.lost_at = time.time()
                 reason = str(error)
             await anyio.sleep(wait)
         raise StillOpen(f"{reason}; a later run asks again by its id")
@@ -320,19 +331,26 @@ class Drive:
         self.doubt = True
         self.call_out(False)
         sent = self.left_at or self.started
+        # The call of a run that was killed may have left long after its intent, when its turn had come.
+        last = min(self.started, sent + self.provider.deadline) if self.order.state == "intent" else sent
         for number in range(100):
             if self.session.calling[self.order.spec.key]:  # what is found now may be that call's
                 await anyio.sleep(spread(number))
                 continue
             async with self.session.claims:  # one at a time: two of the same input must not find the same one
+                asked = time.time()
                 claimed = self.session.claimed | await self.session.journal.remotes(self.provider.name)
                 fate = await self.fate(self.dialect.trace(self.job, sent, time.time(), frozenset(claimed)))
                 if fate.kind == "accepted" and fate.answer is not None:
-                    self.session.claimed.add(self.dialect.remote_id(fate.answer))
+                    found = self.dialect.remote_id(fate.answer)
+                    known = await self.session.journal.remotes(self.provider.name)
+                    if found in known or self.session.calling[self.order.spec.key]:
+                        continue  # while it was searched for, an equal call left: it may be that one's
+                    self.session.claimed.add(found)
                     return fate.answer
             if fate.kind in ("billed", "lost"):
                 raise LostAnswer(f"{reason}; {fate.text}" if reason else fate.text)
-            if fate.kind == "not-accepted" or time.time() - sent > self.dialect.patience:
+            if fate.kind == "not-accepted" or asked - last > self.dialect.patience:
                 self.doubt = False
                 raise TryLater(f"not accepted: {fate.text}")
             await anyio.sleep(spread(number))
@@ -347,11 +365,13 @@ class Drive:
 
     # ── the ledger ──────────────────────────────────────────────────────────────────────────────
 
-    async def end(self, state: str, error: str | None, usd: int = 0) -> None:
-        """Settle the request, if there is one to settle. What it can't have cost counts at its price."""
+    async def end(self, state: str, error: str | None, usd: int = 0, also: Write = lambda _: None) -> None:
+        """Settle the request, if there is one to settle, and whatever is to be known with it. What it can't have cost
+        counts at its price.
+        """
         usd = usd if 0 <= usd < MOST_USD else self.price
         if self.state != "new":
-            await self.session.journal.write(lambda ledger: ledger.settle(self.order.id, state, usd, error))
+            await self.session.journal.write(lambda ledger: ledger.settle(self.order.id, state, usd, error), also)
             self.session.budget.settle(self.hold, usd)
 
     def row(self, state: str) -> RequestRow:

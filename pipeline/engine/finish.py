@@ -14,6 +14,7 @@ from pipeline.addresses import Reach
 from pipeline.engine.drive import Drive, StillOpen
 from pipeline.engine.lane import backoff
 from pipeline.engine.orders import Event
+from pipeline.engine.session import failure
 from pipeline.errors import DownloadError, MediaError, StorageError
 from pipeline.ledger import FileRow, Ledger, PictureRow
 from pipeline.media import FinishedPicture, fetch, finish
@@ -50,8 +51,9 @@ class Finish:
         old = time.time() - (self.order.sent or self.drive.started) > EXPIRES
         if not old or not all(error.gone for error in errors.values()):
             raise StillOpen(reason)
-        await self.drive.end("failed", reason, self.drive.price)
         gone = f"the picture was made and its link has expired: {reason}"
+        told = failure(self.order.only(*left), gone, permanent=True)
+        await self.drive.end("failed", reason, self.drive.price, told)
         await self.session.failed(self.order.only(*left), gone, permanent=True)
 
     async def all(self, images: list[RemoteImage]) -> dict[int, DownloadError]:
@@ -90,9 +92,11 @@ class Finish:
             await self.session.failed(self.order.only(index), str(error), permanent=costs)
             self.recorded.add(index)
         except OSError as error:
-            raise StorageError(f"{error.filename or job.stem}: can't be written: {error.strerror}") from None
+            words = f"{error.filename or job.stem}: can't be written: {error.strerror}"
+            raise self.session.halt(StorageError(words)) from None
         except BrokenExecutor:
-            raise StorageError("a worker process died: run again, with fewer --workers") from None
+            words = "a worker process died: run again, with fewer --workers"
+            raise self.session.halt(StorageError(words)) from None
         else:
             await self.record(index, image, finished)
             self.recorded.add(index)

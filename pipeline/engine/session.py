@@ -15,6 +15,7 @@ from pipeline.engine.carry import Carrier
 from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
 from pipeline.engine.orders import Event, Order, Outcome
+from pipeline.errors import StorageError
 from pipeline.ledger import Ledger
 
 FETCHING = 32
@@ -38,6 +39,7 @@ class Session:
         self.budget = budget
         self.events = events
         self.outcome = Outcome()
+        self.halted: StorageError | None = None  # why nothing more may be submitted
         self._shields: list[anyio.CancelScope] = []
 
     @contextlib.contextmanager
@@ -55,23 +57,19 @@ class Session:
         for scope in self._shields:
             scope.cancel()
 
+    def halt(self, error: StorageError) -> StorageError:
+        """Nothing more may be submitted: what comes of it could not be kept."""
+        self.halted = self.halted or error
+        return error
+
     async def failed(self, order: Order, reason: str, *, permanent: bool) -> None:
         """The order's pictures are not made; ``permanent``: and asking again by itself is useless.
 
         A retake that is refused leaves the take before it as it is: the wish is dropped.
         """
-        keys = [picture.key for picture in order.pictures]
-
-        def write(ledger: Ledger) -> None:
-            for key in keys:
-                if permanent and order.take > 1:
-                    ledger.drop_wish(key)
-                else:
-                    ledger.add_failure(key, reason, permanent=permanent)
-
-        await self.journal.write(write)
-        self.outcome.failed += len(keys)
-        self.events(Event("failed", order.label, reason, pictures=len(keys)))
+        await self.journal.write(failure(order, reason, permanent=permanent))
+        self.outcome.failed += len(order.pictures)
+        self.events(Event("failed", order.label, reason, pictures=len(order.pictures)))
 
     async def uncertain(self, order: Order, reason: str) -> None:
         """The paid call's answer is lost for good: shown and priced, never silently paid again."""
@@ -84,3 +82,18 @@ class Session:
         self.outcome.pending += len(order.pictures)
         if reason:
             self.events(Event("pending", order.label, reason, pictures=len(order.pictures)))
+
+
+def failure(order: Order, reason: str, *, permanent: bool) -> Callable[[Ledger], None]:
+    """What the ledger is told of pictures that are not made; in one commit with the end of their request, as what was
+    refused must not be asked for again after a crash in between.
+    """
+
+    def write(ledger: Ledger) -> None:
+        for picture in order.pictures:
+            if permanent and order.take > 1:
+                ledger.drop_wish(picture.key)
+            else:
+                ledger.add_failure(picture.key, reason, permanent=permanent)
+
+    return write

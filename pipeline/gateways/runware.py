@@ -180,7 +180,9 @@ class Runware:
     def trace(self, job: Job, sent: float, now: float, claimed: frozenset[str]) -> Trace:
         """``getTaskDetails``, for a task that is refused when it is sent again: was it accepted the first time?"""
         answer = yield self.asked_details(job)
-        if any(text(entry, "taskUUID") == job.id for entry in items(answer.json, "data")):
+        # Expired: what the code means is not documented; it names a task that there was.
+        expired = "taskExpired" in _codes(_errors(answer.json, job.id))
+        if expired or any(text(entry, "taskUUID") == job.id for entry in items(answer.json, "data")):
             return Fate("accepted", Answer(200, {}, {"data": [{"taskType": "imageInference", "taskUUID": job.id}]}))
         kind: Literal["not-accepted", "unknown"] = "not-accepted" if _is_unknown(answer, job.id) else "unknown"
         return Fate(kind, text="Runware does not know the task")

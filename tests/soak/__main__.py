@@ -22,6 +22,7 @@ CAMPAIGNS = (
     "lost",
     "downloads",
     "drip",
+    "verify",
     "budget",
     "hostile",
     "model",
