@@ -5,12 +5,10 @@ Every test counts what the server was made to bill: nothing is paid twice, and w
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import itertools
 import json
 import os
-import sqlite3
 import struct
 import threading
 import zlib
@@ -22,6 +20,7 @@ from fakes.campaign import edit, pipeline, run
 from fakes.emulated import GATEWAYS, KEYS
 from fakes.hostile import DROP, Asked, Hostile, Reply, campaign, first, hostile, ledger, picture, states
 
+from pipeline.ledger import open_ledger
 from pipeline.types import micro_usd
 
 USD = 28_000
@@ -311,8 +310,8 @@ def test_a_link_that_has_expired(tmp_path: Path) -> None:
     with hostile(lambda server, asked: Reply(404) if asked.kind == "picture" else None) as server:
         manifest = campaign(tmp_path, "fal")
         assert run(manifest, env=server.env, expect=3)["failed"] == 0
-        with contextlib.closing(sqlite3.connect(manifest.parent / "out/test/.pipeline/ledger.sqlite")) as db, db:
-            db.execute("UPDATE requests SET created = created - 7200")
+        with open_ledger(manifest.parent / "out/test/.pipeline", "test") as ledger:
+            ledger.commit([lambda ledger: ledger._db.execute("UPDATE requests SET created = created - 7200")])
         done = run(manifest, env=server.env, expect=3)
         assert (done["failed"], micro_usd(done["spent_usd"]), states(manifest)) == (1, USD, ["failed"])
         assert (run(manifest, env=server.env, expect=3)["failed_cells"], server.billed) == (1, 1)

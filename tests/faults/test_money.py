@@ -14,6 +14,7 @@ import pytest
 from fakes.campaign import edit, pipeline, plan, results, run, start, write_campaign
 from fakes.gateway import FakeGateway, Faults, serving
 from faults.test_gateway_faults import campaign, wait_for_submits
+
 from pipeline.ledger import open_ledger
 
 

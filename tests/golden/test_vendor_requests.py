@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 
+from pipeline.budget import Budget
 from pipeline.engine.carry import Carrier
 from pipeline.engine.drive import Drive
 from pipeline.engine.hints import Hints
@@ -103,7 +104,7 @@ def sent(name: str) -> tuple[Call, dict[str, str]]:
     plan = make_plan(expand(load(str(MANIFESTS / f"{name}.yaml"))), None)
     (order,) = orders(plan, None)  # no request is continued, so no ledger is asked
     (provider,) = plan.manifest.providers
-    session = SimpleNamespace(hints=Hints(), carrier=Carrier(None, {}))
+    session = SimpleNamespace(hints=Hints(), carrier=Carrier(None, {}), budget=Budget())
     drive = Drive(session, Lane(provider, Wire()), order)
     anyio.run(drive.carry)  # web addresses travel as they are: nobody is asked for anything
     call = next(drive.dialect.make(drive.job))

@@ -28,7 +28,7 @@ def test_without_caps_there_is_room_for_everything() -> None:
 
 
 def test_what_an_earlier_run_reserved_gives_no_room_to_this_run() -> None:
-    """Continued and refused, it frees the campaign's cap and not the run's; asked for again, the run's has to hold it."""
+    """Continued and refused, it frees the campaign's cap and not the run's; asked for again, the run's must hold it."""
     budget = Budget([Cap("total", 50, 0), Cap("run", 50, 50, run=True)])
     hold = budget.known(40, "mugs", time.time())
     budget.settle(hold, 0)
