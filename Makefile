@@ -34,7 +34,7 @@ bench: $(VENV)/installed-dev
 soak: $(VENV)/installed-dev browser
 	@command -v strace > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get install -y -qq strace; } || \
 	  { echo "the soak injects write faults with strace: install Debian's package strace"; exit 1; }
-	PYTHONPATH=tests $(BIN)/python -m soak
+	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m soak
 
 # Chromium for the browser tests; without it they are skipped here, and fail in CI.
 browser:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Runs are told to leave by signals: also where these tests run in the background, and would inherit deaf ears."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for way in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(way, signal.SIG_DFL)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

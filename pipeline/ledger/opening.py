@@ -97,12 +97,14 @@ def create_ledger(seal: Seal, campaign: str, identity: str) -> None:
         new.unlink(missing_ok=True)
         os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
         with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as db:
-            db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("BEGIN IMMEDIATE")
             create(db)
             db.executemany("INSERT INTO meta VALUES (?, ?)", [("identity", identity), ("serial", "0")])
             db.execute("COMMIT")
+            # Not earlier: the checkpoint of a closing WAL fails without a word, and its pages would stay behind.
+            if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+                raise sqlite3.OperationalError("no write-ahead log can be had")
         new.replace(seal.path)
     except (sqlite3.Error, OSError) as error:
         raise LedgerError(f"{seal.path}: can't be made: {error}") from None

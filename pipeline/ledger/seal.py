@@ -116,7 +116,8 @@ class Seal:
         """The number of the last commit as it was noted outside of the database."""
         path = self.folder / SERIAL
         try:
-            return int(path.read_text("ascii"))
+            text = path.read_text("ascii").strip("\0\n")
+            return int(text) if text else None  # a kill, or a power cut, before the first number was in it
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
