@@ -116,8 +116,7 @@ class Seal:
         """The number of the last commit as it was noted outside of the database."""
         path = self.folder / SERIAL
         try:
-            text = path.read_text("ascii").strip("\0\n")
-            return int(text) if text else None  # a kill, or a power cut, before the first number was in it
+            return int(path.read_text("ascii"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError):

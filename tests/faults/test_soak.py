@@ -11,7 +11,7 @@ from soak.table import Row, table
 SCALE = 0.02
 """What part of the full soak a campaign does here: some seconds of each."""
 ROOT_ONLY = {"systematic", "disk"}
-"""They need strace and a file system of their own: `make soak` runs them, and test_durability.py stands here for them."""
+"""They need strace and a file system of their own: `make soak` runs them; test_durability.py stands for them here."""
 
 
 @pytest.mark.parametrize("name", [name for name in CAMPAIGNS if name not in ROOT_ONLY])
