@@ -19,7 +19,9 @@ from pipeline.ledger.seal import LEDGER, Seal
 from pipeline.types import Answer, Json, Spec
 
 LARGE_LOG = 16 * 1024 * 1024
-"""Bytes of the write-ahead log after which it is brought into the database file."""
+"""Bytes of the write-ahead log after which it is brought into the database file, if that isn't larger still."""
+BACKUP_EVERY = 600.0
+"""Seconds between the backups of one run."""
 
 _OPEN = "state IN ('intent', 'accepted', 'uncertain')"
 
@@ -46,6 +48,7 @@ class Ledger:
         self.folder: Path = seal.folder
         self.not_backed_up = ""  # why the last backup could not be made
         self._began = self.serial()
+        self._backed_up = time.monotonic()
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
@@ -205,8 +208,8 @@ class Ledger:
             raise
 
         self.seal.note(serial)
-        if self._log_size() > LARGE_LOG:
-            self.rest()
+        if self._size("-wal") > max(LARGE_LOG, self._size("")):  # else a large ledger is hashed again and again
+            self.rest(back_up=time.monotonic() - self._backed_up > BACKUP_EVERY)
 
     def add_spec(self, spec: Spec) -> None:
         """Remember what a spec's key stands for."""
@@ -331,7 +334,7 @@ class Ledger:
 
     # ── resting ─────────────────────────────────────────────────────────────────────────────────
 
-    def rest(self) -> None:
+    def rest(self, *, back_up: bool = True) -> None:
         """Bring the log into the database file, seal that, and back it up.
 
         Raises:
@@ -343,10 +346,12 @@ class Ledger:
             self.seal.set(self.serial())
         except (sqlite3.Error, OSError) as error:
             raise LedgerError(f"{self.seal.path}: can't be written: {error}") from None
-        self.back_up()
+        if back_up:
+            self.back_up()
 
     def back_up(self) -> None:
         """Keep what was committed since the last backup."""
+        self._backed_up = time.monotonic()
         try:
             back_up(self._db, self.folder, self.serial())
             self.not_backed_up = ""
@@ -355,13 +360,14 @@ class Ledger:
 
     def leave(self) -> None:
         """At the end of a run: as :meth:`rest`, when anything was written, here or by a run that was killed."""
-        if self.serial() == self._began and not self._log_size() and self.seal.marker.get("seal"):
+        if self.serial() == self._began and not self._size("-wal") and self.seal.marker.get("seal"):
             return
         self.rest()
 
-    def _log_size(self) -> int:
+    def _size(self, part: str) -> int:
+        """Bytes of the database file, or of a file beside it."""
         try:
-            return self.seal.path.with_name(f"{LEDGER}-wal").stat().st_size
+            return self.seal.path.with_name(f"{LEDGER}{part}").stat().st_size
         except OSError:
             return 0
 

@@ -53,6 +53,7 @@ CREATE TABLE uploads (
 ALTER TABLE requests ADD COLUMN product TEXT NOT NULL DEFAULT '';
 ALTER TABLE requests ADD COLUMN product_set TEXT NOT NULL DEFAULT '';
 UPDATE requests SET product = substr(label, 1, instr(label || '/', '/') - 1);
+CREATE INDEX pictures_request ON pictures (request);
 UPDATE requests SET usd = max(usd, (SELECT coalesce(sum(p.usd), 0) FROM pictures p WHERE p.request = requests.id))
   WHERE state NOT IN ('intent', 'accepted', 'uncertain');
 CREATE TABLE runs (
