@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 
 # The tests run against the built and installed package, not against this folder.
 test: $(VENV)/installed-dev browser check
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check pipeline tests benchmarks manifests

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes.campaign import command, environment
 from fakes.ledgers import PARTS, flip, put
 from soak.patient import DAMAGES, Patient, a_bit, restored
 
@@ -156,8 +160,8 @@ def test_the_command_line_refuses_a_flipped_bit(patient: Patient) -> None:
         if patient.fate() == "the same":
             assert patient.command("plan", "--json") == plan
             continue
-        for command in (["run", "--allow-private"], [random.choice(["plan", "status", "verify"])]):
-            said = patient.command(*command, expect=1)
+        for words in (["run", "--allow-private"], [random.choice(["plan", "status", "verify"])]):
+            said = patient.command(*words, expect=1)
             lines = [line for line in said.splitlines() if "is called at" not in line]
             assert len(lines) == 1, said
             assert "`pipeline restore MANIFEST`" in said
@@ -178,6 +182,27 @@ def test_a_restore_after_a_kill_tells_what_it_cannot_bring_back(tmp_path: Path, 
     """What the killed run had made is adopted; what was in flight is told of, to be compared with the bill."""
     with Patient(tmp_path, killed=True) as patient:
         assert restored(patient, damage) == (0, 0)
+
+
+def test_a_restore_that_is_killed_leaves_nothing_to_pay_with(finished: Patient) -> None:
+    """Killed in the middle of adopting: a run is refused until a restore has come to its end."""
+    finished.renew()
+    backups(finished.private)[0].path.unlink()
+    flip(finished.private / "ledger.sqlite", 99_999)
+    marker = finished.private / "campaign.json"
+    last = max((finished.private / "originals").iterdir())
+    os.mkfifo(endless := last.with_name(last.name.replace(".t1.", ".t9.")))  # reading it takes for ever
+    process = subprocess.Popen(command("restore", finished.manifest), env=environment())
+    while process.poll() is None and "restoring" not in marker.read_text():
+        os.sched_yield()
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+    endless.unlink()
+    assert "a restore was cut short: run `pipeline restore MANIFEST` again" in finished.run(expect=1)
+    assert f"adopted: {finished.pictures} pictures" in finished.command("restore")
+    finished.run()
+    finished.command("verify")
+    assert finished.billed == finished.pictures
 
 
 def test_restoring_an_older_backup_adopts_what_came_after_it(finished: Patient) -> None:

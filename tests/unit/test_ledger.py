@@ -125,6 +125,16 @@ def test_what_sqlite_keeps_for_itself_may_go(torn: Path) -> None:
         assert made(torn) == {0, 1, 2, 3, 100}
 
 
+def test_a_log_that_another_program_has_brought_in_is_all_there(torn: Path) -> None:
+    """Whoever looks into the ledger of a killed run with SQLite's own tool changes the file, and loses nothing."""
+    with contextlib.closing(sqlite3.connect(torn / "ledger.sqlite")) as db:
+        assert db.execute("SELECT count(*) FROM pictures").fetchone() == (5,)
+    assert not (torn / "ledger.sqlite-wal").exists()
+    assert made(torn) == {0, 1, 2, 3, 100}
+    os.truncate(torn / "ledger.sqlite", (torn / "ledger.sqlite").stat().st_size - 4096)
+    assert RESTORE in refusal(torn), "it is looked through instead"
+
+
 # ── the serial and the marker ───────────────────────────────────────────────────────────────────
 
 
