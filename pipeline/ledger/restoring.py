@@ -61,7 +61,9 @@ def put_back(folder: Path, campaign: str, chosen: Path | None = None) -> Iterato
         source = chosen or (best.path if best else None)
         old = _remembered(folder)
         with _writing(folder):
-            copy = _copied(source, folder, old.get("ledger")) if source else None
+            copy = _copied(source, folder) if source else None
+            if copy and chosen and best and chosen.resolve() != best.path.resolve():
+                _check_kin(copy, chosen, best)
             seal = Seal(folder, old)
             last = None
             with contextlib.suppress(LedgerError):
@@ -128,11 +130,24 @@ def _set_aside(seal: Seal) -> Path | None:
     return None
 
 
-def _copied(source: Path, folder: Path, identity: str | None) -> _Copy:
+def _check_kin(copy: _Copy, chosen: Path, best: Backup) -> None:
+    """Whether a chosen ledger is this campaign's, as its own backups know it: the marker may be what is damaged.
+
+    Raises:
+        LedgerError: when it isn't.
+    """
+    with contextlib.closing(sqlite3.connect(f"{best.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
+        identity = db.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()[0]
+    if identity != copy.identity:
+        text = f"belongs to another campaign folder; if it is meant, move {best.path.parent} away first"
+        raise LedgerError(f"{chosen}: {text}")
+
+
+def _copied(source: Path, folder: Path) -> _Copy:
     """A copy of a ledger with all of its commits, its log included, which may be moved into its place.
 
     Raises:
-        LedgerError: when it is no whole ledger, or another campaign's.
+        LedgerError: when it is no whole ledger.
     """
     backup = named(source)
     if backup is not None and not backup.whole():
@@ -152,9 +167,6 @@ def _copied(source: Path, folder: Path, identity: str | None) -> _Copy:
         raise LedgerError(f"{source}: is no whole ledger ({error}): choose another file") from None
     except LedgerError as error:
         raise LedgerError(str(error).replace(str(copy), str(source))) from None
-    if identity not in (None, found.identity):
-        text = f"belongs to another campaign folder; if it is meant, remove {folder / MARKER} first"
-        raise LedgerError(f"{source}: {text}")
     return found
 
 

@@ -21,6 +21,8 @@ from pipeline.ledger.schema import APPLICATION_ID, VERSION
 
 LEDGER, MARKER, SERIAL, BACKUPS = "ledger.sqlite", "campaign.json", "serial", "backup"
 PRIVATE_FILE = 0o600
+MOST_COMMITS = 10**15
+"""A serial that is larger is damaged; SQLite counts as far as 9·10^18."""
 _HEAD = b"SQLite format 3\0"
 
 
@@ -116,7 +118,9 @@ class Seal:
         """The number of the last commit as it was noted outside of the database."""
         path = self.folder / SERIAL
         try:
-            return int(path.read_text("ascii"))
+            if not 0 <= (last := int(path.read_text("ascii"))) < MOST_COMMITS:
+                raise ValueError(last)
+            return last
         except FileNotFoundError:
             return None
         except (OSError, ValueError):

@@ -21,7 +21,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import fakes.runner  # noqa: F401  # the fake dialects
 from fakes.order import Event
 from pipeline.cli import main
 from pipeline.engine.drive import Drive
@@ -218,6 +217,8 @@ def read(record: Path) -> list[Event]:
 
 
 if __name__ == "__main__":
+    import fakes.runner  # noqa: F401  # the fake dialects, and short waits: of this process only
+
     variant, record, *rest = sys.argv[1:]
     if record != "-":
         Recorder(Path(record))

@@ -13,7 +13,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import fakes.runner  # noqa: F401  # the fake dialects
 from pipeline import media, publish
 from pipeline.cli import main
 from pipeline.ledger import Ledger
@@ -39,5 +38,7 @@ def _pause(place: str, ready: int, go: int) -> None:
 
 
 if __name__ == "__main__":
+    import fakes.runner  # noqa: F401  # the fake dialects, and short waits: of this process only
+
     _pause(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
     sys.exit(main(sys.argv[4:]))

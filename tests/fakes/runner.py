@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from fakes.clock import follow
 from fakes.dialect import FakeById, FakeWithoutId
 from pipeline.cli import main
-from pipeline.engine import lane
+from pipeline.engine import drive, lane
 from pipeline.gateways import DIALECTS
 from pipeline.gateways.aimlapi import Aimlapi
 from pipeline.gateways.eachlabs import Eachlabs
@@ -16,7 +16,7 @@ from pipeline.gateways.eachlabs import Eachlabs
 DIALECTS.update({dialect.name: dialect for dialect in (FakeById(), FakeWithoutId())})
 
 lane.FIRST_WAIT, lane.LONGEST_WAIT = 0.01, 0.6  # the real waits, a fiftieth of their length
-lane.OUTAGE, lane.NEVER = 6.0, 1.2
+lane.OUTAGE, lane.NEVER, drive.ARRIVES = 6.0, 1.2, 0.3
 Aimlapi.patience = Eachlabs.patience = 1.0
 
 follow()

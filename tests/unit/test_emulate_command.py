@@ -108,7 +108,7 @@ def test_a_shell_can_read_what_it_prints_and_a_run_finds_the_gateways(monkeypatc
 def test_the_end_shows_the_bill(number):
     """Requests, pictures, dollars, the rate, the peak and what was rejected, for every gateway."""
     limit = ("--limit", "aimlapi.creates_per_minute=2")
-    with emulating("aimlapi", "runware", *QUICK, "--latency", "0-0", *limit, lines=4) as running:
+    with emulating("aimlapi", "runware", *QUICK, "--speed", "1", "--latency", "0-0", *limit, lines=4) as running:
         url = running.variables["AIMLAPI_BASE_URL"]
         statuses = [ask(url).status_code, ask(url, num_images=3).status_code, ask(url).status_code]
         assert statuses == [200, 200, 429]

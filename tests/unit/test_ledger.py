@@ -151,7 +151,7 @@ def test_an_older_or_missing_serial_does_no_harm(torn: Path, text: str | None) -
         assert int(serial.read_text()) == ledger.serial() == 6
 
 
-@pytest.mark.parametrize("text", ["", "\0" * 21, "soon\n", "-", "9" * 5000, "1.5\n"])
+@pytest.mark.parametrize("text", ["", "\0" * 21, "soon\n", "-", "9" * 5000, f"{2**63}\n", "-3\n", "1.5\n"])
 def test_a_garbled_serial_is_refused(folder: Path, text: str) -> None:
     """It is written whole the first time, so that what is no number is damage."""
     (folder / "serial").write_text(text)

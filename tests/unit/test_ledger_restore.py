@@ -46,6 +46,29 @@ def test_the_newest_whole_backup_comes_back(folder: Path) -> None:
     assert Seal(folder).check_file()
 
 
+def test_a_marker_that_names_another_ledger_keeps_no_backup_back(folder: Path) -> None:
+    """One flipped bit in it may do that: a campaign's own backups know better."""
+    marker = folder / "campaign.json"
+    place = marker.read_bytes().index(b'"ledger": "') + 13
+    flip(marker, 8 * place)
+    restore(folder)
+    assert made(folder) == {0, 1, 2}
+    flip(marker, 8 * place)
+    restore(folder, backups(folder)[-1].path)
+    assert made(folder) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("serial", ["10000000000000000003", "00000100000000000003", "x"])
+def test_a_serial_of_absurd_size_keeps_nothing_from_being_restored(folder: Path, serial: str) -> None:
+    """A flipped bit may make a large number of a small one."""
+    (folder / "serial").write_text(f"{serial}\n")
+    restore(folder)
+    assert made(folder) == {0, 1, 2}
+    with open_ledger(folder, "test") as ledger:
+        ledger.commit([make(10)])
+    assert made(folder) == {0, 1, 2, 10}
+
+
 def test_a_damaged_backup_is_passed_over(folder: Path) -> None:
     """The one before it comes back, and how many commits are gone is told."""
     flip(backups(folder)[0].path, 12_345)
