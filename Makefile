@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TYPESCRIPT := 6.0
+TSC := $(VENV)/typescript/node_modules/typescript/bin/tsc
 SOURCES := pyproject.toml README.md $(shell find pipeline schemas -type f -not -name '*.pyc')
 
-.PHONY: demo test check wheel-check bench soak browser clean
+.PHONY: demo test check types wheel-check bench soak screenshots browser clean
 
 demo: $(VENV)/installed
 	$(BIN)/pipeline run manifests/demo.yaml
@@ -13,10 +15,19 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev browser check
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
-check: $(VENV)/installed-dev
+check: $(VENV)/installed-dev types
 	$(BIN)/ruff check pipeline tests benchmarks manifests
 	$(BIN)/ruff format --check pipeline tests benchmarks manifests
 	$(BIN)/mypy
+
+# The types of the sheet's script, as its comments tell them. Node comes with the Python packages, the compiler from npm;
+# where npm can't be reached this is skipped, and fails in CI.
+types: $(VENV)/installed-dev
+	@test -e $(TSC) || PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm install --prefix $(VENV)/typescript --cache $(VENV)/npm \
+	  --fetch-retry-mintimeout 1000 --fetch-retry-maxtimeout 5000 --loglevel error --no-audit --no-fund --no-save \
+	  typescript@$(TYPESCRIPT) > /dev/null || \
+	  { [ -z "$$CI" ] && echo "no TypeScript from npm: the types of the sheet's script are not checked"; }
+	test ! -e $(TSC) || $(BIN)/node $(TSC) -p pipeline/report/script/jsconfig.json
 
 # A wheel in an empty environment and an empty folder: everything it needs is inside.
 wheel-check: $(VENV)/installed-dev
@@ -27,7 +38,7 @@ wheel-check: $(VENV)/installed-dev
 	cd build/wheel/empty && ../venv/bin/pipeline init demo && ../venv/bin/pipeline run demo/campaign.yaml
 	cd build/wheel/empty && ../venv/bin/pipeline run demo/campaign.yaml 2>&1 | grep "nothing to do"
 
-bench: $(VENV)/installed-dev
+bench: $(VENV)/installed-dev browser
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 # Thousands of kills, write faults, storms, lost answers, damaged files and hostile input; prints one table.
@@ -36,11 +47,17 @@ soak: $(VENV)/installed-dev browser
 	  { echo "the soak injects write faults with strace: install Debian's package strace"; exit 1; }
 	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m soak
 
-# Chromium for the browser tests; without it they are skipped here, and fail in CI.
+# The sheet's main views in three sizes, dark and light and printed, in build/screenshots, to be looked at.
+screenshots: $(VENV)/installed-dev browser
+	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python tests/browser/screenshots.py
+
+# Chromium and Firefox for the browser tests; without one its tests are skipped here, and fail in CI.
 browser:
-	@command -v chromium > /dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && apt-get install -y -qq chromium; } || \
-	  echo "no Chromium: the browser tests will be skipped (install Debian's package chromium)"
+	@for program in chromium firefox-esr; do \
+	  command -v $$program > /dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && apt-get install -y -qq $$program; } || \
+	  echo "no $$program: its browser tests will be skipped (install Debian's package $$program)"; \
+	done
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }

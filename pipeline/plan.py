@@ -8,20 +8,25 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from pipeline.approvals import NONE, Approvals
 from pipeline.budget import Cap, midnight
 from pipeline.expand import PRIVATE, Expansion, provider_lacks
 from pipeline.ledger import EMPTY, FileRow, Ledger, PictureRow, RequestRow, Snapshot
 from pipeline.types import Cell, Json, Manifest, Picture, Provider, Reference, Spec
+from pipeline.verdicts import BEFORE, UNDECIDED, Verdicts, changes, lost_words, reach_verdicts
+
+REJECTED = "rejected"
+"""What ``--retake`` takes instead of a glob: the pictures whose current take is rejected."""
 
 Action: TypeAlias = Literal["done", "rebuild", "make", "failed", "uncertain"]
 """done: nothing to do · rebuild: from the kept original, free · make: owed · failed: refused before, not asked
-again by itself · uncertain: perhaps paid, answer lost, not asked again by itself."""
+again by itself, or approved and lost · uncertain: perhaps paid, answer lost, not asked again by itself."""
 
 
 class Step(NamedTuple):
@@ -35,16 +40,21 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which cells a run is about: label globs, tags, and the most pictures to make."""
+    """Which cells a run is about: label globs, tags, and the most pictures to make; ``pictures``: only cells of these
+    (keys).
+    """
 
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     limit: int | None = None
+    pictures: frozenset[str] | None = None
 
     def __contains__(self, cell: object) -> bool:
         """Whether a cell is selected (the limit is counted elsewhere)."""
         if not isinstance(cell, Cell):
+            return False
+        if self.pictures is not None and cell.picture.key not in self.pictures:
             return False
         if self.only and not any(label_matches(cell.label, glob) for glob in self.only):
             return False
@@ -56,6 +66,11 @@ class Selection:
 def label_matches(label: str, glob: str) -> bool:
     """Whether a glob names a label: whole, or a leading part of it (``enamel-blue`` is all its cells)."""
     return fnmatchcase(label, glob) or fnmatchcase(label, f"{glob.rstrip('/')}/*")
+
+
+def named_by(cells: Iterable[Cell], globs: Sequence[str]) -> set[str]:
+    """The pictures (keys) of all cells that a glob names."""
+    return {cell.picture.key for cell in cells if any(label_matches(cell.label, glob) for glob in globs)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +112,10 @@ class PlannedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps of all cells and the requests of the selected ones."""
+    """The steps of all cells and the requests of the selected ones.
+
+    ``held``: approved pictures that a retake asked for, and leaves out; ``lost``: approved pictures that are not here.
+    """
 
     expansion: Expansion
     snapshot: Snapshot
@@ -105,6 +123,10 @@ class Plan:
     requests: tuple[PlannedRequest, ...]
     takes: dict[str, int]  # the take that is owed, of each picture to make
     gone: tuple[FileRow, ...] = ()  # files of cells that the manifest no longer has
+    selection: Selection = Selection()
+    verdicts: Verdicts = UNDECIDED
+    held: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
 
     @property
     def manifest(self) -> Manifest:
@@ -170,6 +192,50 @@ class Plan:
         """How many selected cells have this action."""
         return sum(step.selected and step.action == action for step in self.steps)
 
+    # ── what reviewers decided ──────────────────────────────────────────────────────────────────
+
+    @property
+    def stale(self) -> Mapping[str, str]:
+        """Label without format → what differs from the picture that was approved there."""
+        return self.verdicts.stale
+
+    def word(self, step: Step) -> str:
+        """What was decided about a cell's picture, where its reason doesn't say so."""
+        key, label = step.cell.picture.key, step.cell.label.rpartition(".")[0]
+        found = ""
+        if key in self.verdicts.frozen and key not in self.lost:
+            found = f"frozen: {self.verdicts.frozen[key].words()}"
+        elif key in self.verdicts.rejected:
+            found = self.verdicts.rejected[key].words()
+        elif label in self.stale:
+            found = f"{BEFORE}: {self.stale[label]}"
+        return "" if found in step.reason else found
+
+    @property
+    def frozen(self) -> int:
+        """How many selected pictures are approved, here, and so never made again."""
+        keys = {step.cell.picture.key for step in self.steps if step.selected}
+        return len((keys & self.verdicts.frozen.keys()) - self.lost)
+
+    @property
+    def stale_approvals(self) -> int:
+        """How many approvals are of another picture than is owed, or shown, at selected labels now."""
+        labels = {step.cell.label.rpartition(".")[0] for step in self.steps if step.selected}
+        return len({self.verdicts.against[label].picture for label in labels & self.stale.keys()})
+
+    @property
+    def rejected(self) -> tuple[str, ...]:
+        """The selected pictures (keys) whose current take is rejected, and which this plan doesn't make anew."""
+        if not self.verdicts.rejected:
+            return ()
+        keys = (step.cell.picture.key for step in self.steps if step.selected and step.action in ("done", "rebuild"))
+        return tuple(key for key in dict.fromkeys(keys) if key in self.verdicts.rejected)
+
+    def price_anew(self, keys: Iterable[str]) -> int:
+        """What it would cost to make these pictures once more, in micro-dollars."""
+        specs = (self.expansion.pictures[key].spec for key in keys)
+        return sum(able_providers(self.manifest, spec)[0].usd for spec in specs)
+
 
 def make_plan(  # what a plan depends on
     expansion: Expansion,
@@ -180,14 +246,16 @@ def make_plan(  # what a plan depends on
     retry_failed: bool = False,
     retry_uncertain: bool = False,
     takes: dict[str, int] | None = None,
+    approvals: Approvals = NONE,
 ) -> Plan:
-    """Hold the cells against the ledger (None: never run) and the files.
+    """Hold the cells against the ledger (None: never run), the files, and what was decided about pictures.
 
-    ``retake``: label globs of pictures to make once more; ``retry_uncertain``: ask anew, and pay, for what
-    may have been paid already; ``takes``: of a saved plan, the only pictures that may be made, each with the take that
-    is wanted.
+    ``retake``: label globs of pictures to make once more, or :data:`REJECTED`; ``retry_uncertain``: ask anew, and pay,
+    for what may have been paid already; ``takes``: of a saved plan, the only pictures that may be made, each with the
+    take that is wanted.
     """
-    return _Planner(expansion, ledger, selection or Selection(), retake, retry_failed, retry_uncertain, takes).plan()
+    chosen = selection or Selection()
+    return _Planner(expansion, ledger, chosen, retake, retry_failed, retry_uncertain, takes, approvals).plan()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +279,23 @@ class _Planner:
         retry_failed: bool,
         retry_uncertain: bool,
         takes: dict[str, int] | None,
+        approvals: Approvals,
     ) -> None:
         self.expansion = expansion
         self.manifest = expansion.manifest
         self.ledger = ledger
         self.snapshot = ledger.snapshot() if ledger else EMPTY
         self.selection = selection
-        self.retake = {c.picture.key for c in expansion.cells if any(label_matches(c.label, g) for g in retake)}
+        self.verdicts = reach_verdicts(expansion, ledger, self.snapshot, approvals)
+        self.lost = set(self.verdicts.lost)
+        self.wanted = takes or {}
+        asked = named_by(expansion.cells, [glob for glob in retake if glob != REJECTED])
+        more = {key for key, take in self.wanted.items() if take > self.have(key)}
+        self.held = frozenset((asked | more) & (self.verdicts.frozen.keys() | self.lost))
+        self.retake = asked - self.held
         if any(self.wished(key) for key in self.retake):
             self.retake = set()  # an earlier retake of these was cut short: it is continued, none is made twice
-        self.wanted = takes or {}
+        self.retake |= self.verdicts.rejected.keys() if REJECTED in retake else set()
         self.retry_failed = retry_failed
         self.retry_uncertain = retry_uncertain
         self.turn = 0  # of the providers, where they take turns
@@ -230,6 +305,11 @@ class _Planner:
         self.described: dict[str, dict[str, Json] | None] = {}
         self.folder = str(self.manifest.outputs.folder)
         self.copies = copies_of(self.snapshot)
+
+    def have(self, key: str) -> int:
+        """The take that is there; 0 when there is none."""
+        row = self.snapshot.pictures.get(key)
+        return row.take if row else 0
 
     def plan(self) -> Plan:
         steps = [self.step(cell) for cell in self.expansion.cells]
@@ -243,7 +323,10 @@ class _Planner:
         ]
         steps = self.limited(steps)
         requests, takes = self.requests(steps)
-        return Plan(self.expansion, self.snapshot, tuple(steps), tuple(requests), takes, self.gone())
+        return Plan(
+            *(self.expansion, self.snapshot, tuple(steps), tuple(requests), takes, self.gone()),
+            *(self.selection, self.verdicts, self.held, frozenset(self.lost)),
+        )
 
     def gone(self) -> tuple[FileRow, ...]:
         """Files that were written for cells which the manifest no longer has, and still lie there."""
@@ -270,6 +353,10 @@ class _Planner:
             return Step(cell, "done", "", selected)
         if self.original_there(state.row):
             return Step(cell, "rebuild", reason, selected)
+        approval = self.verdicts.frozen.get(cell.picture.key)
+        if approval is not None:
+            self.lost.add(cell.picture.key)
+            return Step(cell, "failed", lost_words(approval, cell.picture, state.row), selected)
         return Step(cell, "make", "original lost", selected)
 
     def state(self, picture: Picture) -> _State:
@@ -279,6 +366,11 @@ class _Planner:
         more = have + 1 if key in self.retake and have else 0
         wanted = max(self.snapshot.wishes.get(key, 0), self.wanted.get(key, 0), more, 1)
         request = self.open.get(key)
+        if key in self.verdicts.lost:
+            reason = lost_words(self.verdicts.lost[key], picture, row, max(self.snapshot.wishes.get(key, 1), 1))
+            return _State("failed", reason, have, row)
+        if key in self.verdicts.frozen and not (request and request.take > have and request.state == "accepted"):
+            return _State("done", "", have, row)  # never again; but what was paid already is fetched
         if request is not None and request.take > have:
             if request.state == "uncertain" and self.retry_uncertain:
                 return _State("make", "uncertain before: asked for anew", request.take, row)
@@ -289,7 +381,8 @@ class _Planner:
         if row is not None and have >= wanted:
             return _State("done", "", have, row)
         if row is not None:
-            return _State("make", "retake", wanted, row)
+            rejection = self.verdicts.rejected.get(key)
+            return _State("make", f"retake: {rejection.words()}" if rejection else "retake", wanted, row)
         failure = self.snapshot.failures.get(key)
         if failure is not None and failure.permanent and not self.retry_failed:
             return _State("failed", failure.reason, wanted, row)
@@ -299,6 +392,9 @@ class _Planner:
 
     def history(self, cell: Cell) -> str:
         """Why a picture of an unknown key is owed: what its label showed before, and what changed."""
+        words = self.verdicts.stale.get(cell.label.rpartition(".")[0])
+        if words is not None:
+            return f"{BEFORE}: {words}"
         before = self.ledger.cell_spec(cell.label) if self.ledger else None
         if before is None:
             return "new"
@@ -381,14 +477,8 @@ class _Planner:
 
     def routed(self, spec: Spec) -> tuple[Provider, ...]:
         """Who can make a spec, in the order of who is to be asked first."""
-        able = [
-            provider
-            for provider in self.manifest.providers
-            if spec.provider in ("", provider.name) and not provider_lacks(provider.offer, spec)
-        ]
-        if self.manifest.routing == "cheapest":
-            able.sort(key=lambda provider: provider.usd)
-        elif self.manifest.routing == "spread":
+        able = able_providers(self.manifest, spec)
+        if self.manifest.routing == "spread":
             turns = [index for index, provider in enumerate(able) for _ in range(provider.concurrency)]
             first = turns[self.turn % len(turns)]
             self.turn += 1
@@ -416,27 +506,20 @@ class _Planner:
         return replace(planned, product=row.product, product_set=row.product_set)
 
 
+def able_providers(manifest: Manifest, spec: Spec) -> list[Provider]:
+    """Who can make a spec: in the manifest's order, or the cheapest first."""
+    able = [
+        provider
+        for provider in manifest.providers
+        if spec.provider in ("", provider.name) and not provider_lacks(provider.offer, spec)
+    ]
+    return sorted(able, key=lambda provider: provider.usd) if manifest.routing == "cheapest" else able
+
+
 def encoding_of(manifest: Manifest, kind: str) -> str:
     """How a format is encoded, as the ledger remembers it: ``png``, ``jpeg:90``."""
     quality = manifest.outputs.quality.get(kind)
     return f"{kind}:{quality}" if quality else kind
-
-
-def changes(before: dict[str, Json], spec: Spec) -> Iterator[str]:
-    """What differs between a spec of before and one of now: ``prompt changed``, ``reference changed: …``."""
-    now = spec.described()
-    if before.get("prompt") != now["prompt"]:
-        yield "prompt changed"
-    old, new = before.get("references") or [], now["references"]
-    if isinstance(old, list) and isinstance(new, list) and [r[1] for r in old] != [r[1] for r in new]:  # type: ignore[index]  # pairs
-        names = [n[0] for o, n in zip(old, new, strict=False) if o[1] != n[1]]  # type: ignore[index]  # pairs
-        yield "reference changed" + (f": {', '.join(map(str, names))}" if names else f": {len(old)} → {len(new)}")
-    for what in ("model", "resolution", "aspect_ratio", "format", "proof"):
-        if before.get(what) != now[what]:
-            if what == "proof":
-                yield "made as a proof before" if before.get(what) else "made by the model before"
-            else:
-                yield f"parameter changed: {what} {before.get(what)} → {now[what]}"
 
 
 def file_damage(path: str, known: FileRow) -> str:

@@ -26,8 +26,8 @@ _MANY_NAMES = 1000
 
 
 def schema_text(name: str) -> str:
-    """The published schema ``name`` (``manifest``, ``model``, ``result``): from the installed package, or from
-    the top of the source tree.
+    """The published schema ``name`` (``manifest``, ``model``, ``result``, ``decisions``, ``approvals``): from the
+    installed package, or from the top of the source tree.
     """
     packaged = files("pipeline").joinpath("schemas", f"{name}.schema.json")
     if packaged.is_file():

@@ -8,20 +8,24 @@ import shlex
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pipeline.approvals import read_approvals
 from pipeline.cli.money import show_money
 from pipeline.cli.rehearsal import check_reach, environment_places
 from pipeline.cli.saved import save_plan
 from pipeline.cli.shared import WORK, micro, planned, private_folder, read_cells, read_manifest, warn_of
-from pipeline.cli.show import Console, count, plan_json, plan_lines, problem_json, table
-from pipeline.errors import ManifestError, PipelineError, UsageError
+from pipeline.cli.show import Console, count, plan_json, plan_lines, problem_json, rejected_words, review_json, table
+from pipeline.errors import ManifestError, PipelineError
 from pipeline.executors import find_executor, open_executor
 from pipeline.expand import PRIVATE
 from pipeline.ledger import open_ledger, read_ledger
-from pipeline.plan import Action, make_plan
+from pipeline.plan import Action, Plan, make_plan
 from pipeline.schema import schema_text
 from pipeline.types import dollars
+
+if TYPE_CHECKING:
+    from pipeline.report.view import SheetView
 
 
 def init(arguments: argparse.Namespace, console: Console) -> int:
@@ -49,6 +53,7 @@ def validate(arguments: argparse.Namespace, console: Console) -> int:
     for file in arguments.manifest:
         try:
             expansion = read_cells(arguments, environment_places(), file)
+            read_approvals(expansion.manifest)
         except ManifestError as error:
             documents.append({"manifest": file, "ok": False, "problems": [problem_json(p) for p in error.problems]})
             number += error.count
@@ -134,7 +139,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
         return 0
     expansion = read_cells(arguments, environment_places())
     with read_ledger(expansion.manifest.outputs.folder / PRIVATE) as ledger:
-        now = make_plan(expansion, ledger)
+        now = make_plan(expansion, ledger, approvals=read_approvals(expansion.manifest))
     requests = now.snapshot.open_requests
     money = now.snapshot.money
     document: dict[str, Any] = {
@@ -143,6 +148,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
         "cells": len(now.steps),
         "pictures": len(expansion.pictures),
         **{action: now.counted(action) for action in _WORDS},
+        **review_json(now),
         "spent_usd": money.spent / 1e6,
         "reserved_usd": money.reserved / 1e6,
         "uncertain_usd": money.uncertain / 1e6,
@@ -158,6 +164,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
         ),
         ("folder", document["folder"]),
         *((word, count(now.counted(action), "cell")) for action, word in _WORDS.items() if now.counted(action)),
+        *((word, count(number, what)) for word, number, what in _reviewed(now) if number),
         ("spent", dollars(money.spent)),
     ]
     if money.reserved or money.uncertain:
@@ -169,9 +176,21 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
         console.result(
             f"  {row.state}: {row.label} at {row.provider}, request {row.id}{theirs}, {dollars(row.reserved)}"
         )
+    if now.rejected:
+        console.note(rejected_words(now))
     if any(row.state == "uncertain" for row in requests):
         console.note("uncertain: perhaps made and paid; held until `pipeline run --uncertain retry` asks anew")
     return 0
+
+
+def _reviewed(plan: Plan) -> list[tuple[str, int, str]]:
+    """What reviewers decided, in numbers."""
+    rejected = len(plan.rejected)
+    return [
+        ("frozen", plan.frozen, "picture"),
+        ("stale", plan.stale_approvals, "approval"),
+        ("rejected", rejected, "picture"),
+    ]
 
 
 def report(arguments: argparse.Namespace, console: Console) -> int:
@@ -181,10 +200,34 @@ def report(arguments: argparse.Namespace, console: Console) -> int:
     with read_ledger(private) as ledger:
         if ledger is None:
             raise PipelineError(f"{arguments.manifest}: this campaign was never run; `pipeline run` it first")
-        from pipeline.publish import Publisher
+        from pipeline.publish import sheet_view
 
-        if arguments.output and Path(arguments.output).is_dir():
-            raise UsageError(f"-o {arguments.output}: is a folder; name a file, such as sheet.html")
-        sheet = Publisher(make_plan(expansion, ledger), ledger).write_sheet(arguments.output)
-    console.result(f"contact sheet: {sheet}")
+        approvals = read_approvals(expansion.manifest)
+        view = sheet_view(make_plan(expansion, ledger, approvals=approvals), ledger, approvals=approvals)
+    _deliver(view, expansion.manifest.outputs.folder, arguments, console)
     return 0
+
+
+def _deliver(view: SheetView, folder: Path, arguments: argparse.Namespace, console: Console) -> None:
+    """Write the sheet, and its PDF, to where they are wanted, and say how its thumbnails travel."""
+    from pipeline.publish import deliver, deliver_pdf
+    from pipeline.report.pdf import find_chromium
+    from pipeline.report.thumbs import INLINE
+
+    if arguments.pdf:
+        find_chromium()  # before anything is written
+    inline = INLINE if arguments.inline is None else round(arguments.inline * 1e6)
+    done = deliver(view, folder, arguments.output, inline=inline, originals=arguments.originals)
+    size = f"{count(done.thumbs.count, 'thumbnail')} ({done.thumbs.bytes / 1e6:,.1f} MB)"
+    if done.thumbs.how == "beside" and done.beside:
+        console.warn(
+            f"{size} stand beside the sheet in {done.beside}: send the folder or use -o sheet.zip; "
+            "--inline MB embeds them"
+        )
+    elif done.thumbs.how == "smaller":
+        console.warn(f"{size} were made smaller to fit into {inline / 1e6:g} MB; --inline MB gives them more room")
+    files = f", with {count(done.originals, 'picture file')}" if arguments.originals else ""
+    console.result(f"contact sheet: {done.path}{files}")
+    if arguments.pdf:
+        pages = deliver_pdf(view, folder, Path(arguments.pdf))
+        console.result(f"PDF: {arguments.pdf}, {count(pages, 'page')}")

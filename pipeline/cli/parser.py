@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline import __version__
-from pipeline.cli import catalogue, commands, emulate, running, trust
+from pipeline.cli import catalogue, commands, emulate, review, running, trust
 from pipeline.verify import Part
 
 _EXIT_CODES = """\
@@ -40,7 +40,7 @@ start here:
     parser.add_argument("--version", action="version", version=f"campaign-pipeline {__version__}")
     _common(parser, defaults=True)
     commands_ = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_init, _validate, _plan, _run, _cancel, _status, _report):
+    for add in (_init, _validate, _plan, _run, _cancel, _status, _report, _review):
         add(commands_)
     for add in (_verify, _restore, _unlock, _models, _providers, _emulate):
         add(commands_)
@@ -122,7 +122,8 @@ def _selection(parser: argparse.ArgumentParser) -> None:
         "--retake",
         action="append",
         metavar=glob,
-        help="make these pictures once more, and only these; the old take is kept",
+        help="make these pictures once more, and only these; the old take is kept. `rejected`: those that reviewers "
+        "rejected. Approved ones are left out",
     )
     group.add_argument("--retry-failed", action="store_true", help="also ask again for what a gateway refused")
     group.add_argument(
@@ -203,6 +204,14 @@ def _latency(text: str) -> tuple[float, float]:
     return found
 
 
+def _megabytes(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1000:
+        raise ValueError
+    return number
+
+
+_megabytes.__name__ = "size (megabytes, 0 to 1000)"
 _port.__name__ = "port (1 to 65535)"
 _seconds.__name__ = "number of seconds"
 _latency.__name__ = f"latency ({', '.join(emulate.LATENCY)}, or seconds such as 2-5)"
@@ -264,6 +273,7 @@ def _run(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
         "pipeline run campaign.yaml --provider local # free proofs of a paid campaign\n"
         "pipeline run campaign.yaml --emulate        # a rehearsal of the whole job, free and without keys\n"
         "pipeline run campaign.yaml --retake 'enamel-blue/table/*'\n"
+        "pipeline run campaign.yaml --retake rejected # what reviewers rejected\n"
         "pipeline run plan.json                      # exactly a saved plan",
         "Make what is owed and write files, sidecars, results.jsonl and report.html into the output\n"
         "folder. Run it again after an interrupt, a crash or an edit: nothing is made or paid twice.\n"
@@ -382,11 +392,55 @@ def _report(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
         commands_,
         "report",
         commands.report,
-        "rebuild the contact sheet from the ledger",
-        "pipeline report campaign.yaml\npipeline report campaign.yaml -o for-the-client.html",
+        "write the contact sheet: anew, elsewhere, as a folder, a ZIP or a PDF",
+        "pipeline report campaign.yaml\n"
+        "pipeline report campaign.yaml -o for-the-client.html\n"
+        "pipeline report campaign.yaml -o for-the-client.zip --originals\n"
+        "pipeline report campaign.yaml --pdf sheet.pdf",
+        "Write the contact sheet again from the ledger, or one to send: an HTML file with its thumbnails inside,\n"
+        "or a folder or ZIP, which may hold the pictures too. Thumbnails of more than 25 MB are made smaller for\n"
+        "up to 1,000 pictures, and else stand beside the sheet.",
     )
     _manifest(parser)
-    parser.add_argument("-o", dest="output", metavar="FILE", help="write the sheet here instead")
+    parser.add_argument(
+        "-o", dest="output", metavar="PLACE", help="write it there instead: sheet.html, sheet.zip, or a folder"
+    )
+    parser.add_argument(
+        "--inline", type=_megabytes, metavar="MB", help="the thumbnails' room within the sheet (default: 25)"
+    )
+    parser.add_argument(
+        "--originals", action="store_true", help="put the pictures' files into the folder or ZIP, at their paths"
+    )
+    parser.add_argument("--pdf", metavar="FILE", help="print it as a PDF too, by the Chromium on this machine")
+
+
+def _review(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+    parser = _command(
+        commands_,
+        "review",
+        review.review,
+        "serve the contact sheet to decide on, or bring in what reviewers decided",
+        "pipeline review campaign.yaml               # then open the address that it prints\n"
+        "pipeline review campaign.yaml --import decisions.json\n"
+        "pipeline review campaign.yaml --import ana.json --import ben.json\n"
+        "pipeline plan campaign.yaml --retake rejected",
+        "Serve the contact sheet to browsers on this machine until Ctrl-C. It follows a run as it goes on, and\n"
+        "what is decided on it is written into approvals.yaml beside the manifest; keep that in Git. Its\n"
+        "address holds a token: whoever has that may decide.\n\n"
+        "With --import: write what reviewers decided on sheets of their own into the same file. The newest\n"
+        "decision on a picture counts. Approved pictures are frozen: no run makes them again while nothing\n"
+        "that determines them changes. Rejected ones `--retake rejected` makes anew.",
+    )
+    _manifest(parser)
+    parser.add_argument(
+        "--import",
+        dest="files",
+        action="append",
+        metavar="FILE",
+        help="decisions that a contact sheet exported (again for several reviewers), or another approvals.yaml",
+    )
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="serve at this port (default: any free one)")
+    _json(parser)
 
 
 def _models(commands_: Any) -> None:  # noqa: ANN401  # argparse's own

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.addresses import Reach
+from pipeline.approvals import Approvals, read_approvals
 from pipeline.budget import Cap
 from pipeline.cli.rehearsal import Places, called_at, check_reach, forget_open
 from pipeline.cli.saved import check_inputs, read_plan
@@ -23,17 +24,16 @@ from pipeline.cli.shared import (
     planned,
     private_folder,
     read_manifest,
-    selected,
     warn_of,
 )
-from pipeline.cli.show import Console, count
-from pipeline.errors import PipelineError
+from pipeline.cli.show import Console, count, held_words, rejected_words, review_json
+from pipeline.errors import ManifestError, PipelineError
 from pipeline.executors import default_workers, find_executor, open_executor
 from pipeline.expand import expand
 from pipeline.files import sweep
 from pipeline.ledger import Ledger, Money, check_free, open_ledger
 from pipeline.plan import Plan, make_plan
-from pipeline.types import dollars, micro_usd
+from pipeline.types import Manifest, dollars, micro_usd
 
 if TYPE_CHECKING:
     from pipeline.engine.hints import Hints
@@ -57,6 +57,7 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
     reach = places.reach(private=arguments.allow_private)
     check_reach(manifest, reach)
     warn_of(expansion, console)
+    approvals = read_approvals(manifest)
     find_executor(arguments.executor)
     for provider in () if places.emulated else manifest.providers:
         if provider.base_url:
@@ -67,18 +68,21 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
             sweep(manifest.outputs.folder)
         if places.emulated:
             forget_open(ledger)
-        before = planned(expansion, ledger, arguments, saved)
+        before = planned(expansion, ledger, arguments, saved, approvals)
+        if before.held:
+            console.warn(held_words(before))
         code, document = _carry_out(before, ledger, arguments, console, places, reach)
         if arguments.prune:
             _prune(before, ledger, console)
         if ledger.cut_short():  # by an earlier run, or this one comes to its end here
             ledger.commit([Ledger.end_run])
-        after = make_plan(expansion, ledger, selection=replace(selected(arguments), limit=None))
+        approvals = _decided(manifest, approvals)
+        after = make_plan(expansion, ledger, selection=replace(before.selection, limit=None), approvals=approvals)
         from pipeline.publish import Publisher
 
         budget = micro(arguments.budget)
         reached = [cap for cap in before.caps(budget) if cap.name in document["reached"]]
-        sheet = Publisher(after, ledger, stopped=before.keys_under(reached)).publish()
+        sheet = Publisher(after, ledger, stopped=before.keys_under(reached), approvals=approvals).publish()
         code = _final_code(code, document, before, after, limited=arguments.limit is not None or saved is not None)
         money = ledger.money()
     if ledger.not_backed_up:
@@ -93,6 +97,8 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         "done": after.counted("done"),
         "missing": len(wanted) - after.counted("done"),
         "failed_cells": after.counted("failed"),
+        "lost_cells": sum(step.action == "failed" and step.cell.picture.key in after.lost for step in wanted),
+        **review_json(after),
         "uncertain_cells": after.counted("uncertain"),
         "gone_files": len(after.gone),
         "spent_usd": money.spent / 1e6,
@@ -103,7 +109,16 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         console.result(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         _say_end(document, console)
+        _say_review(after, console)
     return code
+
+
+def _decided(manifest: Manifest, before: Approvals) -> Approvals:
+    """What reviewers have decided by the end of a run."""
+    try:
+        return read_approvals(manifest)
+    except ManifestError:  # edited in the meantime: the next command tells what is wrong with it
+        return before
 
 
 def _final_code(code: int, document: dict[str, Any], before: Plan, after: Plan, *, limited: bool) -> int:
@@ -176,7 +191,10 @@ def _carry_out(
         "reached": sorted(outcome.reached),
     }
     if report.lost:
-        console.warn(f"{count(report.lost, 'kept original')} lost or damaged: run again to make the picture anew")
+        approved = ", unless it is approved" if plan.frozen else ""
+        console.warn(
+            f"{count(report.lost, 'kept original')} lost or damaged: run again to make the picture anew{approved}"
+        )
     return {None: 0, "budget": BUDGET, "interrupted": INTERRUPTED}[outcome.stopped], document
 
 
@@ -234,6 +252,22 @@ def _prune(plan: Plan, ledger: Ledger, console: Console) -> None:
     )
 
 
+def _not_done(document: dict[str, Any], console: Console) -> Iterator[str]:
+    """What is missing, and why."""
+    if document["failed"]:
+        yield console.style(f"{document['failed']} failed", "red")
+    elif document["failed_cells"] > document["lost_cells"]:
+        before = document["failed_cells"] - document["lost_cells"]
+        yield console.style(f"{count(before, 'cell')} failed before (--retry-failed)", "red")
+    if document["lost_cells"]:
+        yield console.style(f"{count(document['lost_cells'], 'cell')} approved and lost", "red")
+    if document["uncertain_cells"]:
+        held = (
+            f"{count(document['uncertain_cells'], 'cell')} uncertain: perhaps paid (pipeline status; --uncertain retry)"
+        )
+        yield console.style(held, "yellow")
+
+
 def _say_end(document: dict[str, Any], console: Console) -> None:
     selected = "" if document["selected"] == document["cells"] else " selected"
     of = f"{document['selected']:,}{selected} cell{'' if document['selected'] == 1 else 's'}"
@@ -244,15 +278,9 @@ def _say_end(document: dict[str, Any], console: Console) -> None:
         parts.append(f"{count(document['made'], 'picture')} made")
     if document["rebuilt"]:
         parts.append(f"{count(document['rebuilt'], 'file')} rebuilt")
-    if document["failed"]:
-        parts.append(console.style(f"{document['failed']} failed", "red"))
-    elif document["failed_cells"]:
-        parts.append(console.style(f"{count(document['failed_cells'], 'cell')} failed before (--retry-failed)", "red"))
-    if document["uncertain_cells"]:
-        held = (
-            f"{count(document['uncertain_cells'], 'cell')} uncertain: perhaps paid (pipeline status; --uncertain retry)"
-        )
-        parts.append(console.style(held, "yellow"))
+    parts += _not_done(document, console)
+    parts += [f"{document['frozen']:,} frozen"] if document["frozen"] else []
+    parts += [f"{count(document['stale'], 'approval')} stale"] if document["stale"] else []
     parts += [f"{dollars(micro_usd(document['usd']))} this run", f"{document['seconds']:.1f} s"]
     console.note(" · ".join(parts))
     if document["gone_files"]:
@@ -264,3 +292,12 @@ def _say_end(document: dict[str, Any], console: Console) -> None:
     if document["exit_code"] == INTERRUPTED:
         console.warn("interrupted: run again to continue; nothing is paid twice")
     console.result(f"contact sheet: {document['sheet']}")
+
+
+def _say_review(after: Plan, console: Console) -> None:
+    """What reviewers decided, where something follows from it."""
+    if after.rejected:
+        console.note(rejected_words(after))
+    lost = [step for step in after.steps if step.selected and step.cell.picture.key in after.lost]
+    for step in [step for step in lost if step.action == "failed"][:1]:
+        console.warn(f"{step.cell.label}: {step.reason}")

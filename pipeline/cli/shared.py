@@ -6,15 +6,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pipeline.approvals import Approvals, read_approvals
 from pipeline.cli.rehearsal import Places
 from pipeline.cli.show import Console
 from pipeline.errors import UsageError
 from pipeline.expand import PRIVATE, Expansion, expand
 from pipeline.ledger import Ledger
 from pipeline.manifest import load
-from pipeline.plan import Plan, Selection, make_plan
+from pipeline.plan import REJECTED, Plan, Selection, make_plan, named_by
 from pipeline.schema import did_you_mean
 from pipeline.types import Manifest, micro_usd
+from pipeline.verdicts import reach_verdicts
 
 MISSING, BUDGET, WORK, INTERRUPTED = 3, 4, 5, 130
 """Exit codes beside 0, 1 and 2."""
@@ -44,14 +46,36 @@ def warn_of(expansion: Expansion, console: Console) -> None:
         console.warn(str(problem))
 
 
-def selected(arguments: argparse.Namespace) -> Selection:
-    """Which cells the options select."""
+def selected(arguments: argparse.Namespace, pictures: frozenset[str] | None = None) -> Selection:
+    """Which cells the options select; ``pictures``: those that a retake of the rejected ones is about."""
     return Selection(
-        tuple(arguments.only or arguments.retake or ()),
+        tuple(arguments.only or (arguments.retake if pictures is None else ()) or ()),
         tuple(arguments.exclude or ()),
         tuple(arguments.tag or ()),
         arguments.limit,
+        pictures,
     )
+
+
+def _rejected(
+    expansion: Expansion, ledger: Ledger | None, arguments: argparse.Namespace, approvals: Approvals
+) -> frozenset[str]:
+    """The pictures of ``--retake rejected``, and of the globs beside it.
+
+    Raises:
+        UsageError: when none is rejected.
+    """
+    now = reach_verdicts(expansion, ledger, ledger.snapshot(), approvals).rejected if ledger else {}
+    named = named_by(expansion.cells, [glob for glob in arguments.retake if glob != REJECTED])
+    if not now and not named:
+        before = sum(decision.rejected for decision in approvals.by_key.values())
+        if before:
+            raise UsageError(f"no picture is rejected as it is now ({before:,} were before): review the newest takes")
+        raise UsageError(
+            "no picture is rejected: decide on the contact sheet, export the decisions, "
+            f"and bring them in with `pipeline review {arguments.manifest} --import decisions.json`"
+        )
+    return frozenset(now) | named
 
 
 def planned(
@@ -59,8 +83,9 @@ def planned(
     ledger: Ledger | None,
     arguments: argparse.Namespace,
     saved: dict[str, Any] | None = None,
+    approvals: Approvals | None = None,
 ) -> Plan:
-    """The plan that the options ask for.
+    """The plan that the options ask for. ``approvals``: those beside the manifest, when they were read already.
 
     Raises:
         UsageError: when they select nothing that is there.
@@ -69,14 +94,19 @@ def planned(
     for tag in arguments.tag or ():
         if tag not in tags:
             raise UsageError(f"no product has the tag {tag!r}; {did_you_mean(tag, tags)}")
+    approvals = read_approvals(expansion.manifest) if approvals is None else approvals
+    pictures = None
+    if REJECTED in (arguments.retake or ()):
+        pictures = frozenset(saved["takes"]) if saved else _rejected(expansion, ledger, arguments, approvals)
     made = make_plan(
         expansion,
         ledger,
-        selection=selected(arguments),
+        selection=selected(arguments, pictures),
         retake=() if saved else tuple(arguments.retake or ()),
         retry_failed=arguments.retry_failed,
         retry_uncertain=arguments.uncertain == "retry",
         takes=saved["takes"] if saved else None,
+        approvals=approvals,
     )
     nothing = not any(step.selected for step in made.steps)
     if nothing and (arguments.only or arguments.exclude or arguments.tag):
@@ -85,8 +115,20 @@ def planned(
         hint = did_you_mean(words[0].split("/")[0], ids) if words else ""
         raise UsageError(f"the selection matches no cell; {hint}; labels look like {expansion.cells[0].label}")
     if arguments.retake and not any(take > 1 for take in made.takes.values()) and not saved:
-        raise UsageError("--retake matches no picture that is made already")
+        raise UsageError(_no_retake(made))
     return made
+
+
+def _no_retake(plan: Plan) -> str:
+    """Why a retake makes nothing."""
+    if plan.held:
+        if len(plan.held) == 1:
+            return "the picture is approved, and so frozen: withdrawing the approval (`pipeline review`) frees it"
+        what = f"{len(plan.held):,} pictures are approved, and so frozen"
+        return f"{what}: withdrawing the approvals (`pipeline review`) frees them"
+    if plan.selection.pictures is not None:
+        return "none of the rejected pictures can be made anew now: `pipeline plan -v` says why"
+    return "--retake matches no picture that is made already"
 
 
 def micro(amount: float | None) -> int | None:

@@ -152,13 +152,15 @@ def _summary(plan: Plan, console: Console, budget: int | None) -> Iterator[str]:
     if rebuild:
         kinds = Counter(_kind(step.reason) for step in selected if step.action == "rebuild")
         yield f"{count(rebuild, 'file')} to rebuild, free ({', '.join(f'{n:,} {r}' for r, n in kinds.most_common())})"
-    for action, text in (
-        ("failed", "failed before: not asked again without --retry-failed"),
-        ("uncertain", "uncertain: perhaps paid, answer lost; not asked again by itself"),
+    lost = sum(step.action == "failed" and step.cell.picture.key in plan.lost for step in selected)
+    for number, text in (
+        (plan.counted("failed") - lost, "failed before: not asked again without --retry-failed"),
+        (lost, "of approved pictures that are lost: not made anew (-v says what to do)"),
+        (plan.counted("uncertain"), "uncertain: perhaps paid, answer lost; not asked again by itself"),
     ):
-        number = sum(step.action == action for step in selected)
         if number:
             yield console.style(f"{count(number, 'cell')} {text}", "yellow")
+    yield from (console.style(line, style) for line, style in review_lines(plan))
     shared = (len(making) - len(owed)) * unit
     yield console.style(f"price now {dollars(plan.usd)}", "bold") + (
         f" · saved {dollars(shared)} by shared formats, {dollars(len(done) * unit)} by what is done"
@@ -175,6 +177,38 @@ def _summary(plan: Plan, console: Console, budget: int | None) -> Iterator[str]:
         yield console.style("nothing to do", "green")
 
 
+def review_lines(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What reviewers decided, as far as it concerns a plan: lines, each with its style."""
+    if plan.frozen:
+        yield f"{count(plan.frozen, 'picture')} approved and frozen", "green"
+    if plan.held:
+        yield held_words(plan), "yellow"
+    if plan.stale_approvals:
+        yield f"{count(plan.stale_approvals, 'approval')} stale: what was approved has changed (-v shows it)", "yellow"
+    if plan.rejected:
+        yield rejected_words(plan), "yellow"
+
+
+def held_words(plan: Plan) -> str:
+    """What a retake leaves out."""
+    frees = "withdrawing the approval (`pipeline review`) frees it"
+    if len(plan.held) > 1:
+        frees = "withdrawing the approvals (`pipeline review`) frees them"
+    return f"{count(len(plan.held), 'approved picture')} left out of the retake: {frees}"
+
+
+def rejected_words(plan: Plan) -> str:
+    """What is rejected and not made anew by itself."""
+    keys = plan.rejected
+    usd = plan.price_anew(keys)
+    price = dollars(usd) if usd else "free"
+    return f"{count(len(keys), 'picture')} rejected: --retake rejected makes {_them(len(keys))} anew ({price})"
+
+
+def _them(number: int) -> str:
+    return "it" if number == 1 else "them"
+
+
 def _kind(reason: str) -> str:
     return reason.partition(":")[0]
 
@@ -185,7 +219,7 @@ def _cell_lines(plan: Plan, console: Console, ledger: Ledger | None) -> Iterator
         if not step.selected:
             continue
         style = {"done": "dim", "make": "bold", "rebuild": "cyan", "failed": "red", "uncertain": "yellow"}[step.action]
-        reason = f"  {step.reason}" if step.reason else ""
+        reason = "".join(f"  {words}" for words in (step.reason, plan.word(step)) if words)
         yield console.style(f"{step.action:9} {step.cell.label}", style) + reason
         if "prompt changed" in step.reason and ledger is not None:
             before = ledger.cell_spec(step.cell.label) or ""
@@ -209,6 +243,11 @@ def prompt_diff(old: str, new: str, console: Console) -> Iterator[str]:
                 yield f"{console.style(sign, style)} … {lead} {middle} {tail} …".replace("  ", " ")
 
 
+def review_json(plan: Plan) -> dict[str, Json]:
+    """What reviewers decided, in numbers: pictures, and for ``stale`` approvals."""
+    return {"frozen": plan.frozen, "stale": plan.stale_approvals, "rejected": len(plan.rejected)}
+
+
 def plan_json(plan: Plan, budget: int | None = None) -> dict[str, Json]:
     """A plan for scripts."""
     owed = {step.cell.picture.key for step in plan.steps if step.selected and step.action == "make"}
@@ -224,6 +263,7 @@ def plan_json(plan: Plan, budget: int | None = None) -> dict[str, Json]:
         "done": plan.counted("done"),
         "failed": plan.counted("failed"),
         "uncertain": plan.counted("uncertain"),
+        **review_json(plan),
         "usd": plan.usd / 1e6,
         "budget": [
             {"name": cap.name, "usd": cap.usd / 1e6, "left_usd": max(0, cap.left) / 1e6} for cap in plan.caps(budget)
@@ -235,6 +275,7 @@ def plan_json(plan: Plan, budget: int | None = None) -> dict[str, Json]:
                 "path": step.cell.file,
                 "action": step.action,
                 "reason": step.reason,
+                "review": plan.word(step),
             }
             for step in plan.steps
             if step.selected

@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.budget import midnight
 from pipeline.errors import LedgerError
 from pipeline.ledger.backup import back_up
-from pipeline.ledger.rows import Account, FailureRow, FileRow, Money, PictureRow, RequestRow, Snapshot
+from pipeline.ledger.rows import Account, FailureRow, FileRow, Money, PictureRow, RequestRow, ShownRow, Snapshot
 from pipeline.ledger.seal import LEDGER, Seal
 from pipeline.types import Answer, Json, Spec
 
@@ -140,6 +140,13 @@ class Ledger:
         """The spec that this label showed when it was last made."""
         row = self._db.execute("SELECT spec FROM cells WHERE label = ?", (label,)).fetchone()
         return str(row[0]) if row else None
+
+    def shown(self) -> dict[str, list[ShownRow]]:
+        """Label → every picture that it ever showed, oldest first."""
+        result: dict[str, list[ShownRow]] = {}
+        for label, *row in self._db.execute("SELECT label, key, spec, at FROM shown ORDER BY label, at, key"):
+            result.setdefault(label, []).append(ShownRow(*row))
+        return result
 
     def takes(self) -> dict[str, list[PictureRow]]:
         """Earlier takes of the pictures that have several."""
@@ -281,8 +288,9 @@ class Ledger:
         self._db.execute("DELETE FROM files WHERE path = ?", (path,))
 
     def add_cell(self, label: str, key: str, spec: str) -> None:
-        """What a label shows now."""
+        """What a label shows now; what it showed before stays known."""
         self._db.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?)", (label, key, spec))
+        self._db.execute("INSERT OR REPLACE INTO shown VALUES (?, ?, ?, ?)", (label, key, spec, time.time()))
 
     def add_failure(self, key: str, reason: str, *, permanent: bool) -> None:
         """Why a picture was not made."""

@@ -38,6 +38,14 @@ class FileRow(NamedTuple):
     mtime_ns: int
 
 
+class ShownRow(NamedTuple):
+    """One of the pictures that a label showed: its key, its spec's key, and since when (Unix seconds)."""
+
+    key: str
+    spec: str
+    at: float
+
+
 class FailureRow(NamedTuple):
     """Why a picture was not made, and whether asking again by itself is useless."""
 

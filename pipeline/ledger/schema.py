@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 APPLICATION_ID = 0x43504C31  # "CPL1"
-VERSION = 3
+VERSION = 4
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -59,6 +59,13 @@ UPDATE requests SET usd = max(usd, (SELECT coalesce(sum(p.usd), 0) FROM pictures
 CREATE TABLE runs (
   id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, kept INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+""",
+    4: """
+CREATE TABLE shown (
+  label TEXT NOT NULL, key TEXT NOT NULL, spec TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (label, key)
+) STRICT, WITHOUT ROWID;
+INSERT INTO shown
+  SELECT label, key, spec, coalesce((SELECT max(p.at) FROM pictures p WHERE p.key = cells.key), 0) FROM cells;
 """,
 }
 """Version → what leads there from the one before. A new ledger takes the same way as an old one."""

@@ -1,1 +1,3 @@
-"""The contact sheet: plain values (``view``), where they stand (``layout``), one HTML file (``render``)."""
+"""The contact sheet: plain values (``view``), as JSON (``data``), as one HTML file (``render``), with its thumbnails
+inside or beside it (``thumbs``), and as a PDF (``pdf``).
+"""

@@ -1,18 +1,24 @@
 """What a contact sheet shows: plain values, ready to be drawn.
 
 The report knows neither the manifest nor the engine nor the ledger's tables: whoever holds those
-(``pipeline.cli``) fills these values in, and ``pipeline.report.render`` turns them into one HTML file.
-Every string may be hostile (it comes from manifests and vendors) and is escaped when drawn.
+(``pipeline.publish``) fills these values in, and ``pipeline.report.render`` turns them into one HTML file.
+Every string may be hostile (it comes from manifests, vendors and reviewers) and is escaped when drawn.
+
+Thumbnails go by name here; where each of them is found, ``pipeline.report.thumbs`` decides.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-State = Literal["done", "failed", "missing", "uncertain", "stopped"]
-"""done: bytes on disk, verified · failed: with a reason · missing: not made yet ·
-uncertain: perhaps paid, answer lost · stopped: by the budget."""
+State = Literal["done", "failed", "uncertain", "stopped", "stale", "missing"]
+"""done: bytes on disk, verified · failed: with a reason · uncertain: perhaps paid, answer lost ·
+stopped: by the budget · stale: not made yet, but what stood here before is still there · missing: not made yet."""
+
+STATES: tuple[State, ...] = ("done", "failed", "uncertain", "stopped", "stale", "missing")
+"""Every state, in the order in which the sheet lists them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +29,13 @@ class ReferenceView:
     source: str
     digest: str
     role: str | None
-    thumb: str | None  # data: URI, or None when there is nothing to show (a URL)
+    thumb: str | None  # the thumbnail's name, or None when there is nothing to show (a URL)
 
 
 @dataclass(frozen=True, slots=True)
 class CellView:
     """One output file: a place on the sheet."""
 
-    label: str
     format: str
     path: str | None  # relative to the sheet, forward slashes; None when the file is not there
     bytes: int | None
@@ -38,12 +43,30 @@ class CellView:
 
 
 @dataclass(frozen=True, slots=True)
-class TakeView:
-    """One earlier take of a picture, kept."""
+class PastView:
+    """What a tile showed before: an earlier take of the same picture, or a picture of another key."""
 
     take: int
-    path: str  # of the kept original, relative to the sheet
-    made_at: str
+    key: str
+    sha: str
+    path: str | None  # of the kept original, relative to the sheet
+    thumb: str | None
+    made: int  # Unix seconds
+    changes: tuple[str, ...] = ()  # what came to differ since then: "prompt changed"
+    text: str | None = None  # the prompt of then, where it was another one
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """What a reviewer decided on a picture, and on which file."""
+
+    sha: str
+    decision: str  # approved, rejected, or nothing
+    stars: int
+    note: str
+    who: str
+    when: str  # ISO 8601
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +87,21 @@ class TileView:
     width: int  # pixels; of the original, or as expected while it is not made
     height: int
     state: State
-    reason: str  # why failed, missing, uncertain or stopped; empty when done
-    thumb: str | None  # data: URI
+    reason: str  # why failed, missing, uncertain, stopped or stale; empty when done
+    thumb: str | None
     cells: tuple[CellView, ...]
     text: str  # the rendered prompt
     references: tuple[int, ...]  # slot N is SheetView.references[references[N - 1]]
     key: str
+    sha: str  # SHA-256 of the kept original; empty when it is not made
     model: str
     provider: str | None
     proof: bool
-    cost_usd: float | None
+    usd: int | None  # micro-dollars
     seconds: float | None
-    made_at: str | None  # ISO 8601
-    earlier: tuple[TakeView, ...]
+    made: int | None  # Unix seconds
+    history: tuple[PastView, ...] = ()  # oldest first
+    stale: str = ""  # what changed since it was approved
     nsfw: bool = False  # flagged by the gateway's own check
 
 
@@ -95,3 +120,6 @@ class SheetView:
     references: tuple[ReferenceView, ...]
     tiles: tuple[TileView, ...]
     rehearsal: bool = False  # the pictures are an emulator's
+    serial: int = 0  # of the ledger that it was made from
+    decisions: Mapping[str, DecisionView] = field(default_factory=dict)  # by the key of a picture
+    retake: str = ""  # the command that makes pictures once more, up to their labels

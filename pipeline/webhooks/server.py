@@ -1,4 +1,4 @@
-"""The socket: one delivery in, one status out."""
+"""The socket: one delivery in, one status out. What any small server of ours needs is here too."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _ROOM = 64  # connections at once
 _PATIENCE = 10.0  # seconds for which a connection, or the server of the keys, may say nothing
 
 
-class _TooLong(Exception):
-    """A body that is no delivery."""
+class TooLong(Exception):
+    """A body that is longer than any that is asked for."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One connection: one request in, one answer out."""
+class Connection(BaseHTTPRequestHandler):
+    """One connection that is logged nowhere. ``most``: bytes of a body."""
 
-    server: Server
     protocol_version = "HTTP/1.1"
     timeout = _PATIENCE
+    most = MOST
 
     def version_string(self) -> str:
         """Nothing that strangers need to know."""
@@ -34,15 +34,53 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing: a path holds a token."""
 
+    def body(self) -> bytes:
+        """The whole body of the request.
+
+        Raises:
+            TooLong: when it is longer than ``most``.
+            ValueError: when it isn't whole, or nobody can tell where it ends.
+        """
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            return self._chunks()
+        length = int(self.headers.get("Content-Length") or 0)
+        if length > self.most:
+            raise TooLong
+        body = self.rfile.read(length) if length > 0 else b""
+        if len(body) != length:
+            raise ValueError("not whole")
+        return body
+
+    def drain(self) -> None:
+        """Read what is still being sent: closing the connection would else take the answer from who sends it."""
+        left = 4 * self.most
+        while left > 0 and (piece := self.rfile.read1(65536)):
+            left -= len(piece)
+
+    def _chunks(self) -> bytes:
+        body = b""
+        while size := int(self.rfile.readline(64).partition(b";")[0], 16):
+            if not 0 < size <= self.most - len(body):
+                raise TooLong
+            body += self.rfile.read(size)
+            self.rfile.readline(8)
+        while self.rfile.readline(1024).strip():
+            pass
+        return body
+
+
+class _Handler(Connection):
+    """One request in, one answer out."""
+
+    server: Server
+
     def do_POST(self) -> None:
         """Take a delivery."""
         try:
-            body = self._body()
-        except _TooLong:
+            body = self.body()
+        except TooLong:
             self._answer(413)
-            left = 4 * MOST  # else closing the connection would take the answer from who is still sending
-            while left > 0 and (piece := self.rfile.read1(65536)):
-                left -= len(piece)
+            self.drain()
         except ValueError:
             self._answer(400)
         else:
@@ -52,28 +90,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(405)
 
     do_GET = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse  # noqa: N815  # as the parent calls them
-
-    def _body(self) -> bytes:
-        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-            return self._chunks()
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > MOST:
-            raise _TooLong
-        body = self.rfile.read(length) if length > 0 else b""
-        if len(body) != length:
-            raise ValueError("not whole")
-        return body
-
-    def _chunks(self) -> bytes:
-        body = b""
-        while size := int(self.rfile.readline(64).partition(b";")[0], 16):
-            if not 0 < size <= MOST - len(body):
-                raise _TooLong
-            body += self.rfile.read(size)
-            self.rfile.readline(8)
-        while self.rfile.readline(1024).strip():
-            pass
-        return body
 
     def _answer(self, status: int) -> None:
         self.close_connection = True
@@ -85,19 +101,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-class Server(ThreadingHTTPServer):
-    """The listening port. Over its number of connections it hangs up: a gateway delivers again."""
+class Port(ThreadingHTTPServer):
+    """A listening port. Over its number of connections it hangs up: who called may call again."""
 
     daemon_threads = True
     block_on_close = False
     allow_reuse_port = False  # two runs at one port would each get half of the deliveries
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, judge: Callable[[str, Message, bytes], int]) -> None:
-        self.judge = judge
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         self._room = threading.BoundedSemaphore(_ROOM)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        super().__init__((host, port), _Handler)
+        super().__init__((host, port), handler)
 
     def server_bind(self) -> None:
         """Bind without asking the resolver for this machine's name, as the parent does."""
@@ -119,4 +134,12 @@ class Server(ThreadingHTTPServer):
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  # likewise
-        """Say nothing: a connection that broke is delivered again."""
+        """Say nothing of a connection that broke."""
+
+
+class Server(Port):
+    """Where deliveries arrive; one that breaks is delivered again."""
+
+    def __init__(self, host: str, port: int, judge: Callable[[str, Message, bytes], int]) -> None:
+        self.judge = judge
+        super().__init__(host, port, _Handler)

@@ -1,4 +1,4 @@
-"""A real headless Chromium, one per test session, and pages that remember what went wrong in them."""
+"""A real headless Chromium and Firefox, one per test module, and pages that remember what went wrong in them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+FIREFOX = Path(os.environ.get("FIREFOX", "/usr/bin/firefox-esr"))
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -77,3 +78,16 @@ def watch(chromium: Any) -> Iterator[Callable[..., Watched]]:
     yield make
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def firefox() -> Iterator[Any]:
+    """Return a tab of a running Firefox; skip without one, but fail in CI."""
+    try:
+        from browser.firefox import running
+    except ImportError:
+        _absent("websockets")
+    if not FIREFOX.exists():
+        _absent(str(FIREFOX))
+    with running(FIREFOX) as tab:
+        yield tab

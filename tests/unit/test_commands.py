@@ -52,7 +52,7 @@ def test_a_first_run_makes_every_file_whole(campaign: Path) -> None:
     assert [reference["slot"] for reference in sidecar["references"]] == ["@Image1"]
     assert [cell["label"] for cell in sidecar["cells"]] == [line["label"] for line in lines[:2]]
     sheet = (folder / "report.html").read_text()
-    assert all(f'data-cell="{line["label"]}"' in sheet for line in lines)
+    assert all(f'["{line["format"]}","{line["path"]}",{line["bytes"]},"done"]' in sheet for line in lines)
 
 
 def test_proofs_are_deterministic(campaign: Path, tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_status_and_report(campaign: Path, tmp_path: Path) -> None:
     assert (status["done"], status["make"], status["spent_usd"]) == (4, 0, 0)
     target = tmp_path / "sheet.html"
     pipeline("report", campaign, "-o", target)
-    assert target.read_text().count("data-cell=") == 4
+    assert target.read_text().count(',"done"]') == 4
     never = write_campaign(tmp_path / "never", count=1)
     assert "never run" in pipeline("report", never, expect=1).stderr
 
@@ -301,7 +301,9 @@ def test_init_makes_a_manifest_that_runs(tmp_path: Path) -> None:
     assert "is there already" in pipeline("init", tmp_path / "demo", expect=1).stderr
 
 
-@pytest.mark.parametrize("command", ["init", "validate", "plan", "run", "status", "report", "models", "providers"])
+@pytest.mark.parametrize(
+    "command", ["init", "validate", "plan", "run", "status", "report", "review", "models", "providers"]
+)
 def test_every_command_has_help_with_examples(command: str) -> None:
     """Help shows at least one example, and every example is a command line that parses."""
     from pipeline.cli.parser import parse_arguments
@@ -443,7 +445,7 @@ def test_what_was_published_is_repaired(campaign: Path) -> None:
     (folder / "report.html").write_text("")
     run(campaign)
     assert {path: path.read_bytes() for path in before} == before
-    assert (folder / "report.html").read_text().count("data-cell=") == 4
+    assert (folder / "report.html").read_text().count(',"done"]') == 4
 
 
 def test_odd_arguments_are_bad_command_lines(campaign: Path) -> None:
@@ -456,4 +458,5 @@ def test_odd_arguments_are_bad_command_lines(campaign: Path) -> None:
         ["--tag", "nope"],
     ):
         pipeline("run", campaign, *arguments, expect=2)
-    assert "is a folder" in pipeline("report", campaign, "-o", campaign.parent, expect=2).stderr
+    for inline in ("-1", "nan", "many"):
+        pipeline("report", campaign, "--inline", inline, expect=2)

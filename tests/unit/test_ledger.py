@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from fakes.holding import holding, killed
 from fakes.ledgers import PARTS, filled, flip, made, make, picture, put, taken
 
 from pipeline.errors import LedgerError
-from pipeline.ledger import newest, open_ledger, read_ledger
+from pipeline.ledger import Ledger, newest, open_ledger, read_ledger
 from pipeline.ledger.backup import backups
 from pipeline.ledger.schema import APPLICATION_ID, VERSION
 from pipeline.ledger.seal import Seal
@@ -486,6 +487,29 @@ def test_a_request_that_cost_less_than_its_pictures_is_put_right_by_the_migratio
     with read_ledger(folder) as ledger:
         assert ledger is not None
         assert ledger.damage() == ""
+
+
+@pytest.mark.parametrize("version", range(1, 4))
+def test_what_labels_showed_is_remembered_from_the_first_day(tmp_path: Path, version: int) -> None:
+    """An earlier ledger knew only what they show now: that is the beginning, at the time when it was made."""
+    load(folder := tmp_path / ".pipeline", version)
+    cells, made = rows(folder)["cells"], rows(folder)["pictures"]
+    times = {row[0]: max(float(str(each[-1])) for each in made if each[0] == row[0]) for row in made}
+    with read_ledger(folder) as ledger:
+        assert ledger is not None
+        assert ledger.shown() == {label: [(key, spec, times[key])] for label, key, spec in cells}
+
+
+def test_a_label_remembers_every_picture_that_it_showed(folder: Path) -> None:
+    """Oldest first, each once: what it shows again is the newest."""
+    label = "p0/table/1x1/1K/v1.png"
+    with open_ledger(folder, "test") as ledger:
+        first = ledger.shown()[label][0].key
+        for key in ("a", "b", first, "a"):
+            ledger.commit([partial(Ledger.add_cell, label=label, key=key, spec=f"spec of {key}")])
+        assert [row.key for row in ledger.shown()[label]] == ["b", first, "a"]
+        assert ledger.cell_spec(label) == "spec of a"
+        assert [len(found) for found in ledger.shown().values()].count(1) == len(ledger.shown()) - 1
 
 
 def test_what_sqlite_does_not_call_damage_is_found_by_our_rules(folder: Path) -> None:

@@ -208,7 +208,7 @@ def test_a_ledger_of_an_earlier_version(told: Told, manifest: Path) -> None:
     with sqlite3.connect(path) as db:
         db.executescript(
             "ALTER TABLE requests DROP COLUMN product; ALTER TABLE requests DROP COLUMN product_set;"
-            "DROP TABLE runs; DROP INDEX pictures_request; PRAGMA user_version = 2"
+            "DROP TABLE runs; DROP TABLE shown; DROP INDEX pictures_request; PRAGMA user_version = 2"
         )
     db.close()
     (path.parent / "campaign.json").unlink()  # its seal is of the version of today

@@ -1,0 +1,142 @@
+"""The file itself: campaigns, their labels, and a decision at each."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.decisions import Decision, is_moment
+from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, PipelineError, Problem, StorageError
+from pipeline.files import write_whole
+from pipeline.schema import problems
+from pipeline.sources import read_text
+from pipeline.strict_yaml import Map, Room, key_path, mark_of, parse, without_collector
+
+MAX_NODES = 3_000_000
+"""Values in the file: decisions on more than 100,000 pictures."""
+_HEAD = "# Decisions on pictures, written by `pipeline review`. Keep it in Git beside the manifest.\n"
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+_NO_WORD = re.compile(r"true|false|null|yes|no|on|off|y|n", re.IGNORECASE)
+_UNDECIDED = "undecided"  # stars or a note only; or withdrawn, which an older decision must not bring back
+_CONFLICT = re.compile(r"^(?:<{7}|>{7}|={7})(?: |$)", re.MULTILINE)
+
+
+@without_collector()
+def read_campaigns(path: Path) -> dict[str, dict[str, Decision]]:
+    """Campaign → label → decision; none when there is no such file.
+
+    Raises:
+        ManifestError: with what is wrong in it, each with its place.
+    """
+    if not os.path.lexists(path):
+        return {}
+    file = str(path)
+    text = read_text(path, file)
+    try:
+        tree = parse(text, file, Room(MAX_NODES))
+    except ManifestError:
+        conflict = _CONFLICT.search(text)
+        if conflict is None:
+            raise
+        mark = Mark(file, text.count("\n", 0, conflict.start()) + 1, 1)
+        hint = "take one side, and bring in the other: `git show MERGE_HEAD:./approvals.yaml > theirs.yaml`, then "
+        hint += "`pipeline review MANIFEST --import theirs.yaml`"
+        raise ManifestError([Problem(mark, "", "Git left a conflict here", hint)]) from None
+    if not isinstance(tree, Map):
+        raise ManifestError([Problem(Mark(file, 1, 1), "", "is no mapping", "start with `version: 1`")])
+    found = list(itertools.islice(problems(tree, "approvals"), MOST_PROBLEMS + 1))
+    if found:
+        raise ManifestError(found[:MOST_PROBLEMS], len(found) - MOST_PROBLEMS if len(found) > MOST_PROBLEMS else 0)
+    campaigns: Any = tree["campaigns"]
+    wrong = [
+        Problem(mark_of(tree, path), key_path(path), "there is no such moment", 'for example "2026-11-21T14:03:00Z"')
+        for campaign, entries in campaigns.items()
+        for label, entry in entries.items()
+        if not is_moment(entry["when"])
+        for path in (("campaigns", campaign, label, "when"),)
+    ]
+    if wrong:
+        raise ManifestError(wrong)
+    return {
+        campaign: {label: _entry(label, entry) for label, entry in entries.items()}
+        for campaign, entries in campaigns.items()
+    }
+
+
+def _entry(label: str, entry: Mapping[str, Any]) -> Decision:
+    decision = "" if entry["decision"] == _UNDECIDED else entry["decision"]
+    stars = int(entry.get("stars", 0))  # 2.0 is a whole number too
+    who, note = entry.get("who", ""), entry.get("note", "")
+    return Decision(entry["picture"], entry["file"], label, decision, stars, note, who, entry["when"])
+
+
+def write_campaigns(path: Path, campaigns: Mapping[str, Mapping[str, Decision]]) -> None:
+    """Write the file whole.
+
+    Raises:
+        StorageError: when it can't be written; then it stays as it is.
+    """
+    data = "".join(_lines(campaigns)).encode()
+    try:
+        target = path.resolve() if path.is_symlink() else path
+        write_whole(target, data)
+    except (OSError, RuntimeError) as error:
+        raise StorageError(f"{path}: can't be written: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _lines(campaigns: Mapping[str, Mapping[str, Decision]]) -> Iterator[str]:
+    """The file, line by line: the same decisions are always the same bytes."""
+    yield f"{_HEAD}version: 1\ncampaigns:{'' if campaigns else ' {}'}\n"
+    for campaign, entries in sorted(campaigns.items()):
+        yield f"  {_scalar(campaign)}:{'' if entries else ' {}'}\n"
+        for label, decision in sorted(entries.items()):
+            yield f"    {_scalar(label)}:\n"
+            yield f"      decision: {decision.decision or _UNDECIDED}\n"
+            yield f'      picture: "{decision.picture}"\n      file: "{decision.file}"\n'
+            yield f"      stars: {decision.stars}\n" if decision.stars else ""
+            yield f"      who: {_scalar(decision.who)}\n" if decision.who else ""
+            yield f'      when: "{decision.when}"\n'
+            yield f"      note: {_quoted(decision.note)}\n" if decision.note else ""
+
+
+def _scalar(text: str) -> str:
+    """A text as YAML: in quotes, unless it is a plain word for every reader of YAML."""
+    return text if _PLAIN.fullmatch(text) and not _NO_WORD.fullmatch(text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    """A text in double quotes, on one line, as YAML and JSON write it alike."""
+    signs = json.dumps(text, ensure_ascii=False)
+    if signs.isprintable():
+        return signs
+    return "".join(sign if sign.isprintable() else _escaped(sign) for sign in signs)
+
+
+def _escaped(sign: str) -> str:
+    return f"\\u{ord(sign):04x}" if ord(sign) < 0x10000 else f"\\U{ord(sign):08x}"
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """For as long as the file is read and written again, no other process does. Held by a folder, as a file that is
+    written whole is another one afterwards.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise PipelineError(f"{folder}: can't be read: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            raise StorageError(f"{folder}: can't be locked ({error.strerror}): keep it on a local disk") from None
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,80 @@
+/** Deciding: on the picture that keys speak of, or on all that are shown and undecided. */
+
+import { canDecide, decide, decisionOf, MOST_NOTE, undo } from "./decisions.js";
+import { $, count, say } from "./dom.js";
+import { setCursor } from "./grid.js";
+import { isOpen, leaf, openBox } from "./lightbox.js";
+import { app } from "./state.js";
+
+/** @param {Parameters<typeof decide>[1]} change @param {boolean} [on] go on to the next picture */
+function change(change, on = false) {
+  if (app.cursor < 0) return;
+  if (!canDecide(app.cursor)) return say("There is no picture here to decide on yet.");
+  decide([app.cursor], change);
+  if (!on) return;
+  if (isOpen()) leaf("right");
+  else setCursor(app.layout.order[app.layout.order.indexOf(app.cursor) + 1] ?? app.cursor);
+}
+
+/** @param {"approved" | "rejected" | ""} decision pressed twice it is taken back @param {boolean} [on] */
+export function judge(decision, on = false) {
+  const now = decisionOf(app.cursor);
+  change({ decision: now.decision === decision && !now.differs && !on ? "" : decision }, on);
+}
+
+/** @param {number} stars 0 to 5 @param {boolean} [on] */
+export function rate(stars, on = false) {
+  change({ stars: decisionOf(app.cursor).stars === stars && !on ? 0 : stars }, on);
+}
+
+/** Write a note on the picture. */
+export function askNote() {
+  if (app.cursor < 0 || !canDecide(app.cursor)) return say("There is no picture here to write on yet.");
+  $("note-text").value = decisionOf(app.cursor).note;
+  $("note").showModal();
+  $("note-text").focus();
+}
+
+/** Take the last step back, and show where. */
+export function undoLast() {
+  const tiles = undo();
+  if (!tiles.length) return say("Nothing to undo.");
+  say(`Undone: ${count(tiles.length, "picture")}.`);
+  const shown = tiles.find((tile) => app.layout.order.includes(tile));
+  if (shown === undefined) return;
+  if (isOpen()) openBox(shown);
+  else setCursor(shown);
+}
+
+/** @returns {number[]} what is shown and undecided */
+export function undecided() {
+  return app.shown.filter((tile) => canDecide(tile) && !decisionOf(tile).decision);
+}
+
+/** Approve whatever is shown and was not decided on. */
+export function approveRest() {
+  const tiles = undecided();
+  if (!tiles.length) return say("Everything shown is decided on.");
+  decide(tiles, { decision: "approved" });
+  say(`Approved: ${count(tiles.length, "picture")}. Ctrl+Z takes it back.`);
+}
+
+/** The buttons beside the large picture, and the note. */
+export function startCulling() {
+  for (const each of document.querySelectorAll("#box-decide [data-decide]")) {
+    each.addEventListener("click", () => judge(/** @type {any} */ (/** @type {HTMLElement} */ (each).dataset.decide)));
+  }
+  for (const each of document.querySelectorAll("#box-decide [data-stars]")) {
+    each.addEventListener("click", () => rate(Number(/** @type {HTMLElement} */ (each).dataset.stars)));
+  }
+  $("box-note").addEventListener("click", askNote);
+  $("note-text").maxLength = MOST_NOTE;
+  $("note-form").addEventListener("submit", () => change({ note: $("note-text").value.trim() }));
+  $("note-cancel").addEventListener("click", () => $("note").close());
+  $("note-text").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      $("note-form").requestSubmit();
+    }
+  });
+}

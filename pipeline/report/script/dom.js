@@ -1,0 +1,75 @@
+/** Making elements: text is always set as text, no markup is ever made from a string. */
+
+/** @param {string} id @returns {any} the element of that id */
+export const $ = (id) => document.getElementById(id);
+
+/**
+ * @param {string} tag
+ * @param {string} [className]
+ * @param {string | number | Node | (string | Node)[]} [content] text or nodes
+ * @returns {any} a new element
+ */
+export function make(tag, className = "", content = "") {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (Array.isArray(content)) element.append(...content);
+  else if (content !== "") element.append(content instanceof Node ? content : String(content));
+  return element;
+}
+
+/** @param {string} text @param {() => void} act @param {string} [className] @returns {HTMLButtonElement} */
+export function button(text, act, className = "") {
+  const element = make("button", className, text);
+  element.type = "button";
+  element.addEventListener("click", act);
+  return element;
+}
+
+/** @param {string} name of a symbol in the page: a state, a decision @returns {SVGElement} its mark */
+export function mark(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  svg.setAttribute("class", "mark");
+  svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  use.setAttribute("href", "#mark-" + name);
+  svg.append(use);
+  return svg;
+}
+
+/** @param {number} number @param {string} word @returns {string} `1 picture`, `12 pictures` */
+export function count(number, word) {
+  return `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
+}
+
+/** @param {string} text said to who listens with a screen reader, and shown for a moment */
+export function say(text) {
+  const toast = $("toast");
+  toast.textContent = text;
+  toast.hidden = !text;
+  clearTimeout(Number(toast.dataset.timer));
+  toast.dataset.timer = String(setTimeout(() => { toast.hidden = true; }, 4000));
+}
+
+/** @param {any} element shows `Copied` for a moment @param {string} text to the clipboard */
+export async function copyText(element, text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // A page from a file may not use the clipboard: copy as browsers always could.
+    const area = make("textarea", "sr", text);
+    (element.closest("dialog") ?? document.body).append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+    element.focus();
+  }
+  const before = element.dataset.before ??= element.textContent;
+  element.textContent = "Copied";
+  setTimeout(() => { element.textContent = before; }, 1500);
+}
+
+/** @param {any} element @returns {boolean} whether keys typed there are text */
+export function takesText(element) {
+  return element instanceof HTMLElement && element.matches("input:not([type=range],[type=checkbox],[type=radio]), textarea, select");
+}

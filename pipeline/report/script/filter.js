@@ -1,0 +1,112 @@
+/** Which tiles are shown: words, hidden values, decisions. */
+
+import { dimension, sheet } from "./data.js";
+import { decisionOf } from "./decisions.js";
+
+/**
+ * @typedef {{words: string, hidden: Map<string, Set<string>>}} Filter hidden: dimension → values; `decision` and `tag` too
+ */
+
+const VERDICTS = ["approved", "rejected", "undecided", "differs"];
+const MARKS = ["starred", "noted", "stale approval", "none"];
+
+/** @typedef {{key: string, name: string, values: string[], titles: string[], count: (tiles: number[]) => number[]}} Facet */
+
+/** @returns {Facet[]} what can be filtered by: decisions, every dimension of several values, tags */
+export function facets() {
+  const all = [
+    facet("decision", "Decision", VERDICTS, VERDICTS, (tile) => [verdictOf(tile)]),
+    facet("mark", "Marks", MARKS, MARKS, marksOf),
+    ...sheet.dimensions.map((of) => facet(of.key, of.name, of.values, of.titles ?? of.values, (tile) => (of.of[tile] < 0 ? [] : [of.values[of.of[tile]]]))),
+    facet("tag", "Tag", [...sheet.tags.values, "none"], [...sheet.tags.values, "none"], tagsOf),
+  ];
+  const every = sheet.tiles.label.map((_, tile) => tile);
+  return all.filter((each) => {
+    if (each.key === "tag") return sheet.tags.values.length > 0;
+    return each.values.length > 1 && (each.key !== "mark" || each.count(every)[MARKS.indexOf("none")] < every.length);
+  });
+}
+
+/** @returns {Facet} */
+function facet(/** @type {string} */ key, /** @type {string} */ name, /** @type {string[]} */ values, /** @type {string[]} */ titles, /** @type {(tile: number) => string[]} */ of) {
+  return {
+    key, name, values, titles,
+    count: (tiles) => {
+      const counts = new Map();
+      for (const tile of tiles) for (const value of of(tile)) counts.set(value, (counts.get(value) ?? 0) + 1);
+      return values.map((value) => counts.get(value) ?? 0);
+    },
+  };
+}
+
+/** What can be searched of each tile, in lower case; made at the first search. @type {string[]} */
+let haystack = [];
+
+/** Another sheet has come in. */
+export function forgetSearch() {
+  haystack = [];
+}
+
+/** @returns {string[]} */
+function searched() {
+  if (haystack.length) return haystack;
+  const { label, text, files } = sheet.tiles;
+  const texts = sheet.texts.map((each) => each.toLowerCase());
+  haystack = label.map((each, tile) => [
+    each,
+    ...sheet.dimensions.map((of) => (of.of[tile] < 0 ? "" : `${of.values[of.of[tile]]}\n${of.titles?.[of.of[tile]] ?? ""}`)),
+    ...sheet.tags.of[tile].map((tag) => sheet.tags.values[tag]),
+    ...files[tile].map((file) => file[0]),
+  ].join("\n").toLowerCase() + "\n" + texts[text[tile]]);
+  return haystack;
+}
+
+/** @param {number} tile @returns {string} how a picture was decided on */
+export function verdictOf(tile) {
+  const { decision, differs } = decisionOf(tile);
+  return differs ? "differs" : decision || "undecided";
+}
+
+/** @param {number} tile @returns {string[]} what else stands at a picture */
+function marksOf(tile) {
+  const { stars, note } = decisionOf(tile);
+  const marks = [];
+  if (stars) marks.push("starred");
+  if (note) marks.push("noted");
+  if (sheet.stale[tile] !== undefined) marks.push("stale approval");
+  return marks.length ? marks : ["none"];
+}
+
+/** @param {number} tile @returns {string[]} */
+function tagsOf(tile) {
+  const tags = sheet.tags.of[tile].map((tag) => sheet.tags.values[tag]);
+  return tags.length ? tags : ["none"];
+}
+
+/** @param {Filter} filter @returns {boolean} whether anything is left out */
+export function filters(filter) {
+  return filter.words.trim() !== "" || filter.hidden.size > 0;
+}
+
+/** @param {Filter} filter @returns {number[]} the tiles that pass, in the sheet's order */
+export function passing(filter) {
+  const words = filter.words.toLowerCase().split(/\s+/).filter(Boolean);
+  const tests = [...filter.hidden].map(([key, values]) => tester(key, values));
+  const hay = words.length ? searched() : [];
+  const result = [];
+  for (let tile = 0; tile < sheet.tiles.label.length; tile += 1) {
+    if (tests.every((test) => test(tile)) && words.every((word) => hay[tile].includes(word))) result.push(tile);
+  }
+  return result;
+}
+
+/** @param {string} key @param {Set<string>} values hidden @returns {(tile: number) => boolean} whether a tile stays */
+function tester(key, values) {
+  if (key === "decision") return (tile) => !values.has(verdictOf(tile));
+  if (key === "mark") return (tile) => marksOf(tile).some((word) => !values.has(word));
+  if (key === "tag") return (tile) => tagsOf(tile).some((word) => !values.has(word));
+  const of = dimension(key);
+  if (!of) return () => true;
+  const hidden = of.values.map((value) => values.has(value));
+  return (tile) => !hidden[of.of[tile]];
+}

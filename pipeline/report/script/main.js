@@ -1,0 +1,52 @@
+/** The contact sheet. Reads its data and the address, then shows; every part wires itself. */
+
+import { readAddress, writeAddress } from "./address.js";
+import { startCulling } from "./culling.js";
+import { sheet } from "./data.js";
+import { startDecisions } from "./decisions.js";
+import { redraw, showSheet, startGrid } from "./grid.js";
+import { startKeys } from "./keys.js";
+import { openBox, refreshBox, startBox } from "./lightbox.js";
+import { startLive } from "./live.js";
+import { startPrint } from "./print.js";
+import { showProgress, startReview } from "./review.js";
+import { app } from "./state.js";
+import { showTools, startTools } from "./tools.js";
+import { startZoom } from "./zoom.js";
+
+function showView() {
+  showSheet();
+  writeAddress(app.view);
+}
+
+function showAll() {
+  showView();
+  showTools();
+  showProgress();
+  refreshBox();
+}
+
+/** From the address, at the start and when somebody follows a link into the same sheet. */
+function followAddress() {
+  app.view = readAddress();
+  const tile = sheet.tiles.label.indexOf(app.view.open);
+  showSheet();
+  showTools();
+  if (tile >= 0) openBox(tile);
+}
+
+startDecisions();
+startTools(showView);
+startGrid(openBox);
+startBox(() => writeAddress(app.view));
+startZoom();
+startCulling();
+startReview();
+startKeys();
+startPrint();
+followAddress();
+showProgress();
+addEventListener("hashchange", followAddress);
+document.documentElement.dataset.ready = "true";
+if (document.readyState === "loading") addEventListener("DOMContentLoaded", redraw); // the last thumbnails come after this script
+startLive(showAll);

@@ -1,0 +1,206 @@
+/** What stands beside a large picture: the decision, the prompt, parameters, files, earlier takes. */
+
+import { dimension, sheet, stateOf, thumbAddress, valueOf } from "./data.js";
+import { decisionOf, decisionOn } from "./decisions.js";
+import { $, copyText, make, mark } from "./dom.js";
+import { wordsChanged } from "./compare.js";
+
+/** @param {number} tile @param {import("./compare.js").Partner | null} partner compared with */
+export function fillPanel(tile, partner) {
+  $("box-title").textContent = valueOf("product", tile);
+  $("box-label").textContent = sheet.tiles.label[tile];
+  fillTrouble(tile);
+  fillDecision(tile);
+  fillPrompt(tile);
+  fillReferences(tile);
+  fillFacts(tile);
+  fillFiles(tile);
+  fillEarlier(tile);
+  fillChanges(tile, partner);
+}
+
+/** @param {string} id @param {any[]} content its section is hidden when there is none */
+function fill(id, content) {
+  $(id).replaceChildren(...content);
+  $(id).closest("section").hidden = content.length === 0;
+}
+
+/** @param {number} tile */
+function fillTrouble(tile) {
+  const state = stateOf(tile);
+  const reason = sheet.reasons[sheet.tiles.reason[tile]] ?? "";
+  const stale = sheet.stale[tile];
+  const lines = [];
+  if (state !== "done") lines.push(`${state[0].toUpperCase()}${state.slice(1)}${reason ? ": " + reason : ""}`);
+  if (stale !== undefined) lines.push(`Approved before, but ${stale}.`);
+  if (sheet.tiles.nsfw[tile]) lines.push("The gateway's own check has flagged this picture.");
+  const trouble = $("box-trouble");
+  trouble.hidden = lines.length === 0;
+  trouble.dataset.state = state === "done" ? "uncertain" : state;
+  trouble.textContent = lines.join(" ");
+}
+
+/** Show how the picture was decided on, and what others said. @param {number} tile */
+export function fillDecision(tile) {
+  const { decision, stars, note, who, differs, all } = decisionOf(tile);
+  for (const each of document.querySelectorAll("#box-decide [data-decide]")) {
+    each.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (each).dataset.decide === decision && !differs));
+  }
+  for (const each of document.querySelectorAll("#box-decide [data-stars]")) {
+    const own = Number(/** @type {HTMLElement} */ (each).dataset.stars);
+    each.setAttribute("aria-pressed", String(own === stars));
+    each.classList.toggle("lit", own <= stars);
+  }
+  const others = all.length > 1 || who ? all : [];
+  const lines = others.map((each) => make("li", "", [
+    ...(each.decision ? [mark(each.decision)] : []),
+    make("b", "", each.who || "You"), ` ${each.decision || "undecided"}${each.stars ? " " + "★".repeat(each.stars) : ""}${each.note ? `: ${each.note}` : ""}`,
+  ]));
+  if (note && !others.length) lines.push(make("li", "", [mark("note"), note]));
+  const before = (sheet.history[tile] ?? []).map((each) => ({ each, on: decisionOn(each.key, each.sha) }))
+    .filter(({ on }) => on.note || on.decision === "rejected").at(-1);
+  if (before) {
+    const { each, on } = before;
+    lines.push(make("li", "", [mark(on.decision || "note"), make("b", "", `Take ${each.take}`), ` ${on.decision}${on.who ? " by " + on.who : ""}${on.note ? ": " + on.note : ""}`]));
+  }
+  $("box-said").replaceChildren(...lines);
+}
+
+/** @param {number} tile the prompt, its slots shown as the references they name */
+function fillPrompt(tile) {
+  const slots = sheet.slotsets[sheet.tiles.slots[tile]] ?? [];
+  const parts = sheet.texts[sheet.tiles.text[tile]].split(/(@Image\d*(?!\w))/);
+  $("box-text").replaceChildren(...parts.map((part) => {
+    const slot = /^@Image(\d*)$/.exec(part);
+    const reference = slot ? sheet.references[slots[Number(slot[1] || 1) - 1]] : undefined;
+    if (!reference) return document.createTextNode(part);
+    const element = make("span", "slot", [...small(reference.thumb, ""), part]);
+    element.title = reference.name;
+    return element;
+  }));
+}
+
+/** @param {number} thumb @param {string} alt @returns {any[]} an image, or nothing */
+function small(thumb, alt) {
+  const address = thumbAddress(thumb);
+  if (!address) return [];
+  const image = make("img");
+  image.alt = alt;
+  image.src = address;
+  return [image];
+}
+
+/** @param {number} tile */
+function fillReferences(tile) {
+  const slots = sheet.slotsets[sheet.tiles.slots[tile]] ?? [];
+  fill("box-references", slots.map((number, at) => {
+    const reference = sheet.references[number];
+    const picture = small(reference.thumb, `Reference ${reference.name}`);
+    const element = make("li", "", [
+      ...(picture.length ? picture : [make("span", "none", "no preview")]),
+      make("b", "", `@Image${at + 1}`), " ", make("span", "", reference.name + (reference.role ? ` (${reference.role})` : "")),
+    ]);
+    element.title = reference.source;
+    return element;
+  }));
+}
+
+/** @param {number} tile */
+function fillFacts(tile) {
+  const { width, height, proof, usd, seconds, made, key } = sheet.tiles;
+  const shown = sheet.dimensions.filter((each) => !["product", "state", "provider", "model"].includes(each.key) && each.of[tile] >= 0);
+  /** @type {[string, string][]} */
+  const facts = [
+    ...shown.map((each) => /** @type {[string, string]} */ ([each.name, valueOf(each.key, tile)])),
+    ["Tags", sheet.tags.of[tile].map((tag) => sheet.tags.values[tag]).join(", ")],
+    ["Pixels", `${width[tile]} × ${height[tile]}`],
+    ["Model", valueOf("model", tile)],
+    ["Provider", valueOf("provider", tile) + (proof[tile] ? " (proof)" : "")],
+    ["Cost", usd[tile] < 0 || proof[tile] ? "" : money(usd[tile])],
+    ["Time", seconds[tile] < 0 ? "" : `${seconds[tile].toFixed(1)} s`],
+    ["Made", made[tile] ? moment(made[tile]) : ""],
+    ["Key", key[tile]],
+  ];
+  $("box-facts").replaceChildren(...facts.filter(([, value]) => value).flatMap(([name, value]) => [make("dt", "", name), make("dd", name === "Key" ? "key" : "", value)]));
+}
+
+/** @param {number} usd micro-dollars @returns {string} with the tenths of a cent that one picture's price needs */
+function money(usd) {
+  const cents = usd / 1e4;
+  return `$${(usd / 1e6).toFixed(Number.isInteger(cents) ? 2 : 3)}`;
+}
+
+/** @param {number} seconds Unix time @returns {string} in UTC, as the head says it */
+export function moment(seconds) {
+  return new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC";
+}
+
+/** @param {number} bytes */
+function size(bytes) {
+  if (!bytes) return "";
+  return bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+/** @param {?string} href @param {string} text @returns {any} a link, or text where there is nothing to open */
+function link(href, text) {
+  if (!href) return make("span", "", text);
+  const element = make("a", "", text);
+  element.href = href;
+  element.target = "_blank";
+  element.rel = "noopener";
+  return element;
+}
+
+/** @param {number} tile */
+function fillFiles(tile) {
+  fill("box-files", sheet.tiles.files[tile].map(([format, href, bytes, state]) => {
+    const element = make("li", "", [link(state === "done" ? href : null, format.toUpperCase()), make("span", "", state === "done" ? size(bytes) : state)]);
+    element.dataset.state = state;
+    return element;
+  }));
+}
+
+/** @param {number} tile */
+function fillEarlier(tile) {
+  fill("box-earlier", [...(sheet.history[tile] ?? [])].reverse().map((each) => {
+    const { decision, note, who } = decisionOn(each.key, each.sha);
+    const what = each.key === sheet.tiles.key[tile] ? `Take ${each.take}` : each.changes.join(", ") || "Another spec";
+    const said = decision || note ? [mark(decision || "note"), ` ${decision}${who ? " by " + who : ""}${note ? ": " + note : ""}`] : [];
+    return make("li", "", [...small(each.thumb, ""), make("p", "", [link(each.href, what), make("small", "", moment(each.made)), ...(said.length ? [make("small", "", said)] : [])])]);
+  }));
+}
+
+/** What changed from the picture it is compared with. @param {number} tile @param {import("./compare.js").Partner | null} partner */
+function fillChanges(tile, partner) {
+  if (!partner) return fill("box-changes", []);
+  const now = sheet.texts[sheet.tiles.text[tile]];
+  const lines = partner.changes.map((change) => make("p", "", change));
+  if (partner.text !== null && partner.text !== now) {
+    const words = wordsChanged(partner.text, now).flatMap(([word, how]) => [how === "same" ? word : make(how === "gone" ? "del" : "ins", "", word), " "]);
+    lines.push(make("p", "words", words));
+  }
+  const old = partner.tile < 0 ? [] : sheet.dimensions.filter((each) => each.key !== "state" && each.of[tile] !== each.of[partner.tile])
+    .map((each) => make("p", "", `${each.name}: ${valueOf(each.key, partner.tile) || "–"} → ${valueOf(each.key, tile) || "–"}`));
+  fill("box-changes", [...old, ...lines]);
+}
+
+/** Copy buttons: the label, the prompt, the command for a retake. @param {() => number} current the tile shown */
+export function startPanel(current) {
+  $("lightbox").addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const pressed = (/** @type {HTMLElement} */ (event.target)).closest(".copy");
+    if (!(pressed instanceof HTMLElement)) return;
+    const label = sheet.tiles.label[current()];
+    const texts = { label, prompt: sheet.texts[sheet.tiles.text[current()]], retake: `${sheet.commands.retake} ${quoted(label)}` };
+    void copyText(pressed, texts[/** @type {"label" | "prompt" | "retake"} */ (pressed.dataset.copy)]);
+  });
+}
+
+/** @param {string} label @returns {string} as one word for a shell, with any format */
+function quoted(label) {
+  return `'${(label + ".*").replaceAll("'", "'\\''")}'`;
+}
+
+/** @param {number} tile @returns {string} */
+export function titleOfTile(tile) {
+  return [valueOf("product", tile), dimension("prompt") ? valueOf("prompt", tile) : ""].filter(Boolean).join(", ");
+}

@@ -1,0 +1,106 @@
+/** One picture on the sheet: its thumbnail, its state, its caption, the decision on it. */
+
+import { altOf, dimension, originalOf, sheet, stateOf, thumbAddress, valueOf } from "./data.js";
+import { decisionOf } from "./decisions.js";
+import { make, mark } from "./dom.js";
+import { app } from "./state.js";
+
+const TOLD = ["product", "prompt", "vary", "ratio", "resolution", "variant", "provider"];
+
+/** @returns {string[]} the dimensions that captions have to tell, because no heading does */
+export function captionKeys() {
+  const said = new Set(Object.values(app.view.axes));
+  return TOLD.flatMap((name) => sheet.dimensions.filter((each) => each.key === name || each.key.startsWith(name + ".")))
+    .filter((each) => each.values.length > 1 && !said.has(each.key))
+    .map((each) => each.key);
+}
+
+/** @param {number} tile @param {string[]} told @returns {any} a list item, not placed yet */
+export function makeTile(tile, told) {
+  const item = make("li", "tile");
+  item.dataset.index = String(tile);
+  item.dataset.state = stateOf(tile);
+  const picture = make("a", "picture");
+  picture.href = originalOf(tile) ?? "#open=" + encodeURIComponent(sheet.tiles.label[tile]);
+  picture.append(...inside(tile));
+  const caption = make("div", "caption");
+  const facts = make("p", "facts", told.map((key) => valueOf(key, tile)).filter(Boolean).map((text) => make("span", "", text)));
+  const take = valueOf("take", tile);
+  if (take && take !== "take 1") facts.append(make("span", "", take));
+  if (sheet.tiles.proof[tile] && !allProofs()) facts.append(make("span", "proof", "proof"));
+  facts.title = facts.textContent ? [...facts.children].map((each) => each.textContent).join(" · ") : "";
+  caption.append(facts, make("p", "verdict"));
+  item.append(picture, caption);
+  showDecision(item, tile);
+  return item;
+}
+
+/** @returns {boolean} whether the head has said already that these are proofs */
+function allProofs() {
+  return sheet.notice !== "" && !sheet.tiles.proof.includes(0);
+}
+
+/** @param {number} tile @returns {any[]} the thumbnail, or why there is none */
+function inside(tile) {
+  const state = stateOf(tile);
+  const address = thumbAddress(sheet.tiles.thumb[tile]);
+  const reason = sheet.reasons[sheet.tiles.reason[tile]] ?? "";
+  if (address) {
+    const image = make("img");
+    image.alt = altOf(tile);
+    image.decoding = "async";
+    image.src = address;
+    image.draggable = false;
+    return state === "done" ? [image] : [image, flag(state, reason)];
+  }
+  if (sheet.tiles.thumb[tile] >= 0) return [make("span", "coming"), make("span", "sr", altOf(tile))];
+  const words = make("span", "state", [mark(state), state === "done" ? " No preview" : ` ${name(state)}`]);
+  return [make("span", "blank", [words, make("span", "reason", reason), make("span", "sr", altOf(tile))])];
+}
+
+/** @param {string} state @param {string} reason @returns {any} */
+function flag(state, reason) {
+  const element = make("span", "flag", [mark(state), ` ${name(state)}`]);
+  element.title = reason;
+  return element;
+}
+
+/** @param {string} word */
+function name(word) {
+  return word[0].toUpperCase() + word.slice(1);
+}
+
+/** Show how a picture was decided on. @param {any} item @param {number} tile */
+export function showDecision(item, tile) {
+  const { decision, stars, note, differs, who } = decisionOf(tile);
+  const stale = sheet.stale[tile];
+  item.dataset.decision = differs ? "differs" : decision;
+  const verdict = item.querySelector(".verdict");
+  verdict.replaceChildren();
+  const words = [];
+  if (note) {
+    verdict.append(mark("note"));
+    words.push(`note: ${note}`);
+  }
+  if (stars) {
+    verdict.append(make("span", "stars", "★".repeat(stars)));
+    words.push(`${stars} of 5 stars`);
+  }
+  if (stale !== undefined) {
+    verdict.append(mark("stale"));
+    words.push(`approved before, but ${stale}`);
+  }
+  const shown = differs ? "differs" : decision;
+  if (shown) {
+    verdict.append(mark(shown));
+    words.push(shown + (who ? ` by ${who}` : ""));
+  }
+  verdict.title = words.join(" · ");
+  if (words.length) verdict.append(make("span", "sr", words.join(", ")));
+}
+
+/** @param {string} key @param {number} value @returns {string} what a heading says */
+export function headingText(key, value) {
+  const of = dimension(key);
+  return of ? of.titles?.[value] || of.values[value] : "";
+}

@@ -1,0 +1,164 @@
+/** The bar above the sheet: what runs where, what is shown, how large. */
+
+import { distinct } from "./address.js";
+import { dimension } from "./data.js";
+import { onDecision } from "./decisions.js";
+import { $, button, count, make, mark } from "./dom.js";
+import { facets, filters } from "./filter.js";
+import { usualHeight } from "./grid.js";
+import { axisKeys } from "./pivot.js";
+import { app } from "./state.js";
+
+const MANY = 12; // values, above which a list of them can be searched
+
+/** Whoever shows the sheet anew. @type {() => void} */
+let showAnew = () => {};
+
+/** Set the tools as the view has it. */
+export function showTools() {
+  const keys = axisKeys();
+  for (const axis of /** @type {const} */ (["bands", "down", "across"])) {
+    const select = $("axis-" + axis);
+    select.replaceChildren(new Option("–", ""), ...keys.map((key) => new Option(dimension(key)?.name, key)));
+    select.value = app.view.axes[axis];
+    select.disabled = keys.length === 0;
+  }
+  if ($("query") !== document.activeElement) $("query").value = app.view.filter.words;
+  $("size").value = String(usualHeight());
+  showCount();
+  showFacets();
+}
+
+/** How many are shown. */
+export function showCount() {
+  const all = dimension("state")?.of.length ?? 0;
+  const some = app.shown.length;
+  $("count").textContent = filters(app.view.filter) ? `${some.toLocaleString("en")} of ${count(all, "picture")}` : count(all, "picture");
+  $("clear").hidden = !filters(app.view.filter);
+}
+
+/** One button for each dimension; it opens the list of its values. */
+function showFacets() {
+  const open = document.querySelector(".values:popover-open");
+  if (open) return; // a list that is being worked on stays
+  $("facets").replaceChildren(...facets().map((facet) => {
+    const hidden = app.view.filter.hidden.get(facet.key);
+    const left = facet.values.length - (hidden?.size ?? 0);
+    const opener = button(facet.name, () => {}, "facet");
+    if (hidden) opener.append(make("small", "", left === 1 ? facet.titles[facet.values.findIndex((value) => !hidden.has(value))] : `${left} of ${facet.values.length}`));
+    opener.setAttribute("aria-pressed", String(Boolean(hidden)));
+    opener.setAttribute("aria-haspopup", "dialog");
+    opener.addEventListener("click", () => openValues(opener, facet));
+    return opener;
+  }));
+}
+
+/** @param {HTMLElement} opener @param {import("./filter.js").Facet} facet */
+function openValues(opener, facet) {
+  const panel = $("values");
+  const counts = facet.count(Array.from({ length: dimension("state")?.of.length ?? 0 }, (_, tile) => tile));
+  const rows = facet.values.map((value, at) => {
+    const box = make("input");
+    box.type = "checkbox";
+    box.checked = !app.view.filter.hidden.get(facet.key)?.has(value);
+    box.addEventListener("change", () => hide(facet, [value], !box.checked));
+    const label = make("label", "", [box, ...(["state", "decision"].includes(facet.key) && value !== "undecided" ? [mark(value)] : []), make("span", "", facet.titles[at]), make("small", "", counts[at].toLocaleString("en"))]);
+    label.dataset.state = value;
+    const only = button("only", () => {
+      app.view.filter.hidden.set(facet.key, new Set(facet.values.filter((other) => other !== value)));
+      applyView();
+      redraw();
+    }, "linklike");
+    only.setAttribute("aria-label", `only ${facet.titles[at]}`);
+    const row = make("li", "", [label, only]);
+    row.hidden = counts[at] === 0 && ["decision", "mark", "state"].includes(facet.key) && box.checked;
+    return { row, box, value, text: (facet.titles[at] + " " + value).toLowerCase() };
+  });
+  const redraw = () => { for (const { box, value } of rows) box.checked = !app.view.filter.hidden.get(facet.key)?.has(value); };
+  const all = button("All", () => {
+    app.view.filter.hidden.delete(facet.key);
+    applyView();
+    redraw();
+  }, "linklike");
+  const none = button("None", () => {
+    app.view.filter.hidden.set(facet.key, new Set(facet.values));
+    applyView();
+    redraw();
+  }, "linklike");
+  const search = make("input");
+  search.type = "search";
+  search.setAttribute("aria-label", `Find in ${facet.name}`);
+  search.placeholder = "Find";
+  search.addEventListener("input", () => { for (const { row, text } of rows) row.hidden = !text.includes(search.value.toLowerCase()); });
+  panel.replaceChildren(make("p", "values-head", [make("b", "", facet.name), all, none]), ...(rows.length > MANY ? [search] : []), make("ul", "", rows.map(({ row }) => row)));
+  panel.setAttribute("aria-label", `Show ${facet.name}`);
+  panel.showPopover();
+  const box = opener.getBoundingClientRect();
+  panel.style.left = `${Math.max(8, Math.min(box.left, innerWidth - panel.offsetWidth - 8))}px`;
+  panel.style.top = `${box.bottom + 6}px`;
+  panel.style.maxHeight = `${Math.max(160, innerHeight - box.bottom - 20)}px`;
+  panel.dataset.opener = facet.key;
+  panel.querySelector("input")?.focus();
+}
+
+/** @param {import("./filter.js").Facet} facet @param {string[]} values @param {boolean} on */
+function hide(facet, values, on) {
+  const hidden = new Set(app.view.filter.hidden.get(facet.key));
+  for (const value of values) {
+    if (on) hidden.add(value);
+    else hidden.delete(value);
+  }
+  if (hidden.size) app.view.filter.hidden.set(facet.key, hidden);
+  else app.view.filter.hidden.delete(facet.key);
+  applyView();
+}
+
+function applyView() {
+  showAnew();
+  showCount();
+}
+
+/** Show everything again. */
+export function clearFilter() {
+  app.view.filter = { words: "", hidden: new Map() };
+  $("query").value = "";
+  showAnew();
+  showTools();
+}
+
+/** @param {() => void} onChange shows the sheet anew */
+export function startTools(onChange) {
+  showAnew = onChange;
+  $("bar").hidden = false;
+  $("tools").addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
+  $("query").addEventListener("input", () => {
+    app.view.filter.words = $("query").value;
+    applyView();
+  });
+  $("query").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key === "Escape") clearFilter();
+    if (event.key === "Escape" || event.key === "Enter") $("tiles").querySelector("[tabindex='0']")?.focus();
+  });
+  $("clear").addEventListener("click", clearFilter);
+  $("size").addEventListener("input", () => {
+    app.view.height = Number($("size").value);
+    showAnew();
+  });
+  for (const axis of /** @type {const} */ (["bands", "down", "across"])) {
+    $("axis-" + axis).addEventListener("change", () => {
+      app.view.axes = distinct({ ...app.view.axes, [axis]: $("axis-" + axis).value }, axis);
+      showAnew();
+      showTools();
+    });
+  }
+  $("values").addEventListener("toggle", (/** @type {any} */ event) => {
+    if (event.newState !== "closed") return;
+    const key = $("values").dataset.opener;
+    showFacets();
+    const at = facets().findIndex((each) => each.key === key);
+    if ($("values").contains(document.activeElement) || document.activeElement === document.body) $("facets").children[at]?.focus();
+  });
+  onDecision(() => {
+    if (app.view.filter.hidden.has("decision") || app.view.filter.hidden.has("mark")) showCount();
+  });
+}
