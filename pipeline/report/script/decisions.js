@@ -79,7 +79,8 @@ function indexTiles() {
 function adoptKept() {
   for (const [picture, each] of Object.entries(sheet.decisions)) {
     const tile = tilesOf.get(place(picture, each.sha))?.[0];
-    put({ picture, file: each.sha, label: tile === undefined ? "" : sheet.tiles.label[tile], take: 0, ...each });
+    const { sha, decision, stars, note, who, when } = each;
+    put({ picture, file: sha, label: tile === undefined ? "" : sheet.tiles.label[tile], take: tile === undefined ? 1 : takeOf(tile), decision, stars, note, who, when });
   }
 }
 
@@ -223,9 +224,14 @@ function everything(name) {
   return all.sort((a, b) => a.label.localeCompare(b.label, "en") || a.who.localeCompare(b.who, "en"));
 }
 
-/** @param {string} name @returns {Exported} */
-export function exported(name) {
-  return { version: 1, campaign: sheet.campaign, reviewer: name, exported: new Date().toISOString(), decisions: everything(name) };
+/** @param {string} name @param {Decision[]} [decisions] @returns {Exported} */
+export function exported(name, decisions = everything(name)) {
+  return { version: 1, campaign: sheet.campaign, reviewer: name, exported: new Date().toISOString(), decisions };
+}
+
+/** @param {string} since @param {string} name @returns {Decision[]} mine that are newer, under this name */
+export function mineSince(since, name) {
+  return [...kept.values()].flatMap((of) => of.get("") ?? []).filter((each) => each.when > since).map((each) => ({ ...each, who: name }));
 }
 
 /**

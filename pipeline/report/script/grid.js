@@ -7,12 +7,11 @@ import { dimension, sheet } from "./data.js";
 import { onDecision } from "./decisions.js";
 import { $, count, make } from "./dom.js";
 import { passing } from "./filter.js";
-import { layOut, neighbour } from "./layout.js";
+import { layOutAt, layOutWell, neighbour } from "./layout.js";
 import { arrange } from "./pivot.js";
 import { app } from "./state.js";
 import { captionKeys, headingText, makeTile, showDecision } from "./tile.js";
 
-const SOME = 1000; // pictures, up to which several sizes are tried
 const AHEAD = 0.75; // windows of tiles that are drawn above and below
 
 /** @type {Map<number, any>} */
@@ -38,8 +37,9 @@ export function showSheet() {
   app.shown = passing(app.view.filter);
   const pivot = arrange(app.shown, app.view.axes);
   room = measure();
-  app.layout = layOut(pivot, sheet.tiles.label.length, frame(usualHeight()));
-  if (!app.view.height && app.shown.length <= SOME) app.layout = larger(pivot, app.layout);
+  const usual = frame(usualHeight());
+  const layOut = app.view.height ? layOutAt : layOutWell;
+  app.layout = layOut(pivot, sheet.tiles.label.length, usual, innerHeight * 0.8);
   told = captionKeys();
   if (!app.layout.order.includes(app.cursor)) app.cursor = app.layout.order[0] ?? -1;
   clear();
@@ -61,20 +61,6 @@ function measure() {
 /** @returns {number} the height that was asked for, or what suits the window */
 export function usualHeight() {
   return app.view.height || Math.round(Math.min(280, Math.max(130, room * 0.19)));
-}
-
-/**
- * @param {import("./pivot.js").Pivot} pivot
- * @param {import("./layout.js").Layout} usual
- * @returns {import("./layout.js").Layout} the same with larger pictures, where they fit the window or fill rows that were short
- */
-function larger(pivot, usual) {
-  for (const times of [1.9, 1.7, 1.5, 1.4, 1.3, 1.2, 1.1]) {
-    const tried = layOut(pivot, sheet.tiles.label.length, frame(Math.round(usualHeight() * times)));
-    const same = tried.rows.length === usual.rows.length && tried.height <= usual.height * times;
-    if (same && (times <= 1.5 || tried.height <= innerHeight * 0.8)) return tried;
-  }
-  return usual;
 }
 
 function clear() {

@@ -16,11 +16,32 @@ import { ratioOf } from "./data.js";
  * @typedef {{width: number, height: number, put: (x: number, y: number) => void}} Block laid out, not placed yet
  */
 
+const SOME = 1000; // pictures, up to which several sizes are tried
+const LARGER = [1.9, 1.7, 1.5, 1.4, 1.3, 1.2, 1.1];
 const MOST_BESIDE = 4; // pictures of one cell side by side
 const LEAST = 90; // CSS pixels of a picture's height, below which columns rather go beyond the window
 
+/**
+ * As `layOutAt`, but larger where that fits the window, or fills rows that would be short.
+ * @param {Pivot} pivot
+ * @param {number} tiles on the whole sheet
+ * @param {Frame} frame
+ * @param {number} window its height
+ * @returns {Layout}
+ */
+export function layOutWell(pivot, tiles, frame, window) {
+  const usual = layOutAt(pivot, tiles, frame);
+  if (usual.order.length > SOME) return usual;
+  for (const times of LARGER) {
+    const tried = layOutAt(pivot, tiles, { ...frame, height: Math.round(frame.height * times) });
+    const same = tried.rows.length === usual.rows.length && tried.height <= usual.height * times;
+    if (same && (times <= 1.5 || tried.height <= window)) return tried;
+  }
+  return usual;
+}
+
 /** @param {Pivot} pivot @param {number} tiles on the whole sheet @param {Frame} frame @returns {Layout} */
-export function layOut(pivot, tiles, frame) {
+export function layOutAt(pivot, tiles, frame) {
   /** @type {Layout} */
   const layout = {
     height: 0, rows: [], headings: [], columns: [], order: [],

@@ -3,7 +3,7 @@
 import { altOf, sheet, stateOf, thumbAddress, valueOf } from "./data.js";
 import { decisionOf } from "./decisions.js";
 import { $, make, mark } from "./dom.js";
-import { layOut } from "./layout.js";
+import { layOutWell } from "./layout.js";
 import { arrange } from "./pivot.js";
 import { app } from "./state.js";
 import { captionKeys, headingText } from "./tile.js";
@@ -15,7 +15,7 @@ const FRAME = { width: WIDTH, height: 150, gap: 10, caption: 30, band: 30, line:
 export function layOutForPrint() {
   const told = captionKeys();
   const pivot = arrange(app.shown, app.view.axes);
-  const layout = layOut(pivot, sheet.tiles.label.length, { ...FRAME, gulf: WIDTH }); // nothing stands beside each other: rows of paper
+  const layout = layOutWell(pivot, sheet.tiles.label.length, { ...FRAME, gulf: WIDTH }, 0); // nothing stands beside each other: rows of paper
   const scale = layout.columns.length ? Math.max(WIDTH, ...layout.columns.map(({ x, width }) => x + width)) : WIDTH;
   /** @type {{y: number, make: () => any}[]} */
   const parts = layout.headings.map((heading) => ({

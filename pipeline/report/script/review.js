@@ -93,6 +93,7 @@ export function startReview() {
     approveRest();
     fillReview();
   });
+  $("reviewer").addEventListener("change", () => setReviewer($("reviewer").value.trim()));
   $("export").addEventListener("click", download);
   $("export-copy").addEventListener("click", () => {
     const text = asFile();
