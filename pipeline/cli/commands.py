@@ -8,7 +8,7 @@ import shlex
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.approvals import read_approvals
 from pipeline.cli.money import show_money
@@ -23,9 +23,6 @@ from pipeline.ledger import open_ledger, read_ledger
 from pipeline.plan import Action, Plan, make_plan
 from pipeline.schema import schema_text
 from pipeline.types import dollars
-
-if TYPE_CHECKING:
-    from pipeline.report.view import SheetView
 
 
 def init(arguments: argparse.Namespace, console: Console) -> int:
@@ -191,43 +188,3 @@ def _reviewed(plan: Plan) -> list[tuple[str, int, str]]:
         ("stale", plan.stale_approvals, "approval"),
         ("rejected", rejected, "picture"),
     ]
-
-
-def report(arguments: argparse.Namespace, console: Console) -> int:
-    """``pipeline report``."""
-    expansion = read_cells(arguments, environment_places())
-    private = expansion.manifest.outputs.folder / PRIVATE
-    with read_ledger(private) as ledger:
-        if ledger is None:
-            raise PipelineError(f"{arguments.manifest}: this campaign was never run; `pipeline run` it first")
-        from pipeline.publish import sheet_view
-
-        approvals = read_approvals(expansion.manifest)
-        view = sheet_view(make_plan(expansion, ledger, approvals=approvals), ledger, approvals=approvals)
-    _deliver(view, expansion.manifest.outputs.folder, arguments, console)
-    return 0
-
-
-def _deliver(view: SheetView, folder: Path, arguments: argparse.Namespace, console: Console) -> None:
-    """Write the sheet, and its PDF, to where they are wanted, and say how its thumbnails travel."""
-    from pipeline.publish import deliver, deliver_pdf
-    from pipeline.report.pdf import find_chromium
-    from pipeline.report.thumbs import INLINE
-
-    if arguments.pdf:
-        find_chromium()  # before anything is written
-    inline = INLINE if arguments.inline is None else round(arguments.inline * 1e6)
-    done = deliver(view, folder, arguments.output, inline=inline, originals=arguments.originals)
-    size = f"{count(done.thumbs.count, 'thumbnail')} ({done.thumbs.bytes / 1e6:,.1f} MB)"
-    if done.thumbs.how == "beside" and done.beside:
-        console.warn(
-            f"{size} stand beside the sheet in {done.beside}: send the folder or use -o sheet.zip; "
-            "--inline MB embeds them"
-        )
-    elif done.thumbs.how == "smaller":
-        console.warn(f"{size} were made smaller to fit into {inline / 1e6:g} MB; --inline MB gives them more room")
-    files = f", with {count(done.originals, 'picture file')}" if arguments.originals else ""
-    console.result(f"contact sheet: {done.path}{files}")
-    if arguments.pdf:
-        pages = deliver_pdf(view, folder, Path(arguments.pdf))
-        console.result(f"PDF: {arguments.pdf}, {count(pages, 'page')}")

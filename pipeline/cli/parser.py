@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline import __version__
-from pipeline.cli import catalogue, commands, emulate, review, running, trust
+from pipeline.cli import catalogue, commands, emulate, review, running, sheets, trust
 from pipeline.verify import Part
 
 _EXIT_CODES = """\
@@ -391,7 +391,7 @@ def _report(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     parser = _command(
         commands_,
         "report",
-        commands.report,
+        sheets.report,
         "write the contact sheet: anew, elsewhere, as a folder, a ZIP or a PDF",
         "pipeline report campaign.yaml\n"
         "pipeline report campaign.yaml -o for-the-client.html\n"

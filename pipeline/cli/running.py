@@ -26,6 +26,7 @@ from pipeline.cli.shared import (
     read_manifest,
     warn_of,
 )
+from pipeline.cli.sheets import tell_of_thumbs
 from pipeline.cli.show import Console, count, held_words, rejected_words, review_json
 from pipeline.errors import ManifestError, PipelineError
 from pipeline.executors import default_workers, find_executor, open_executor
@@ -78,15 +79,18 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
             ledger.commit([Ledger.end_run])
         approvals = _decided(manifest, approvals)
         after = make_plan(expansion, ledger, selection=replace(before.selection, limit=None), approvals=approvals)
-        from pipeline.publish import Publisher
+        from pipeline.publish import THUMBS, Publisher
 
         budget = micro(arguments.budget)
         reached = [cap for cap in before.caps(budget) if cap.name in document["reached"]]
-        sheet = Publisher(after, ledger, stopped=before.keys_under(reached), approvals=approvals).publish()
+        publisher = Publisher(after, ledger, stopped=before.keys_under(reached), approvals=approvals)
+        sheet = publisher.publish()
         code = _final_code(code, document, before, after, limited=arguments.limit is not None or saved is not None)
         money = ledger.money()
     if ledger.not_backed_up:
         console.warn(ledger.not_backed_up)
+    if publisher.thumbs is not None:
+        tell_of_thumbs(publisher.thumbs, f"{publisher.folder / THUMBS}", console)
     wanted = [step for step in after.steps if step.selected]
     document |= {
         "budget": _budget_words(reached or before.caps(budget), money),

@@ -221,7 +221,7 @@ def test_without_room_the_thumbnails_are_copied_beside_the_sheet(campaign: Path,
     """And it is said where, and what else there is; the campaign's own sheet names them where they lie."""
     place = tmp_path / "mail/sheet.html"
     told = pipeline("report", campaign, "-o", place, "--inline", "0").stderr
-    assert f"stand beside the sheet in {tmp_path / 'mail/sheet-thumbs'}: send the folder" in told
+    assert f"stand beside the sheet in {tmp_path / 'mail/sheet-thumbs'}: to send it" in told
     assert "--inline MB embeds them" in told
     found = sources(place)
     assert len(found) > 2
@@ -235,7 +235,7 @@ def test_little_room_makes_thumbnails_smaller(campaign: Path, tmp_path: Path) ->
     """And it is said."""
     place = tmp_path / "sheet.html"
     told = pipeline("report", campaign, "-o", place, "--inline", "0.006").stderr
-    assert "were made smaller to fit into 0.006 MB" in told
+    assert "were made smaller to fit into the sheet" in told
     assert all(source.startswith("data:") for source in sources(place))
     assert sum(map(len, sources(place))) < 6_000
     assert "thumbnail" not in pipeline("report", campaign, "-o", place).stderr

@@ -17,7 +17,7 @@ export function facets() {
   const all = [
     facet("decision", "Decision", VERDICTS, VERDICTS, (tile) => [verdictOf(tile)]),
     facet("mark", "Marks", MARKS, MARKS, marksOf),
-    ...sheet.dimensions.map((of) => facet(of.key, of.name, of.values, of.titles ?? of.values, (tile) => (of.of[tile] < 0 ? [] : [of.values[of.of[tile]]]))),
+    ...sheet.dimensions.map(ofDimension),
     facet("tag", "Tag", [...sheet.tags.values, "none"], [...sheet.tags.values, "none"], tagsOf),
   ];
   const every = sheet.tiles.label.map((_, tile) => tile);
@@ -25,6 +25,12 @@ export function facets() {
     if (each.key === "tag") return sheet.tags.values.length > 0;
     return each.values.length > 1 && (each.key !== "mark" || each.count(every)[MARKS.indexOf("none")] < every.length);
   });
+}
+
+/** @param {import("./data.js").Dimension} of @returns {Facet} some pictures may have no value there: theirs is an empty one */
+function ofDimension(of) {
+  const none = of.values.length > 1 && of.of.includes(-1) ? [""] : [];
+  return facet(of.key, of.name, [...of.values, ...none], [...(of.titles ?? of.values), ...none.map(() => "none")], (tile) => [of.values[of.of[tile]] ?? ""]);
 }
 
 /** @returns {Facet} */
@@ -108,5 +114,6 @@ function tester(key, values) {
   const of = dimension(key);
   if (!of) return () => true;
   const hidden = of.values.map((value) => values.has(value));
-  return (tile) => !hidden[of.of[tile]];
+  const none = values.has("");
+  return (tile) => !(hidden[of.of[tile]] ?? none);
 }

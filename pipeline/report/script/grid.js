@@ -27,7 +27,7 @@ function frame(/** @type {number} */ height) {
   const narrow = room < 640;
   return {
     width: room, height, gap: narrow ? 8 : 14, caption: 27,
-    band: narrow ? 34 : 40, line: 26, gulf: narrow ? 18 : 34,
+    band: narrow ? 34 : 40, line: 26, gulf: narrow ? 18 : 34, between: narrow ? 9 : 17,
   };
 }
 

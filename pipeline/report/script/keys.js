@@ -68,6 +68,7 @@ const GROUPS = [
 ];
 
 function compare() {
+  if (app.cursor < 0) return;
   if (!isOpen()) openBox(app.cursor);
   if (!$("box-compare").disabled) toggleCompare();
   else say("There is nothing to compare this picture with; M marks one.");
@@ -101,10 +102,11 @@ function nameOf(event) {
 function onKey(event) {
   if (event.altKey || event.defaultPrevented || takesText(event.target)) return;
   if (document.querySelector("dialog[open]:not(#lightbox)") || document.querySelector(":popover-open")) return;
-  const onControl = event.target instanceof HTMLElement && event.target.matches("button, a:not(.picture), input, summary");
   const name = nameOf(event);
-  if (onControl && (/^(enter| |arrow.*|home|end)$/.test(name))) return;
   const open = isOpen();
+  // A button that was pressed keeps the focus: beside a large picture the arrows go on leafing all the same.
+  const own = /^(enter| )$/.test(name) || !open ? "button, a:not(.picture), input, summary" : "input";
+  if (/^(enter| |arrow.*|home|end)$/.test(name) && event.target instanceof HTMLElement && event.target.matches(own)) return;
   const key = GROUPS.flatMap((group) => group.keys).find((each) => each.keys.includes(name) && (each.box ?? open) === open);
   if (!key) return;
   event.preventDefault();

@@ -7,8 +7,8 @@ import { ratioOf } from "./data.js";
 
 /**
  * @typedef {import("./pivot.js").Pivot} Pivot
- * @typedef {{width: number, height: number, gap: number, caption: number, band: number, line: number, gulf: number}} Frame
- *   CSS pixels: room, wished height of a picture, between pictures, below each, headings of bands and lines, between blocks
+ * @typedef {{width: number, height: number, gap: number, caption: number, band: number, line: number, gulf: number, between: number}} Frame
+ *   CSS pixels: room, wished height of a picture, between pictures, below each, headings of bands and lines, between blocks, between columns
  * @typedef {{level: "band" | "line", value: number, x: number, y: number, width: number, tiles: number}} Heading
  * @typedef {{y: number, height: number, tiles: number[]}} Row pictures of the same top
  * @typedef {{height: number, rows: Row[], headings: Heading[], columns: {value: number, x: number, width: number}[],
@@ -19,6 +19,7 @@ import { ratioOf } from "./data.js";
 const SOME = 1000; // pictures, up to which several sizes are tried
 const LARGER = [1.9, 1.7, 1.5, 1.4, 1.3, 1.2, 1.1];
 const MOST_BESIDE = 4; // pictures of one cell side by side
+const HIGHEST = 900; // CSS pixels, no row is higher than that
 const LEAST = 90; // CSS pixels of a picture's height, below which columns rather go beyond the window
 
 /**
@@ -117,12 +118,12 @@ function columnsOf(pivot, frame) {
     for (const band of pivot.bands) for (const line of band.lines) most = Math.max(most, wishOf(line.columns[at], frame));
     return most;
   });
-  const room = frame.width - (wishes.length - 1) * frame.gulf / 2;
+  const room = frame.width - (wishes.length - 1) * frame.between;
   const height = Math.max(Math.min(frame.height, LEAST), Math.min(frame.height, room / wishes.reduce((sum, wish) => sum + wish, 0)));
   let x = 0;
   const columns = pivot.columns.map((value, at) => {
     const column = { value, x, width: wishes[at] * height };
-    x += column.width + frame.gulf / 2;
+    x += column.width + frame.between;
     return column;
   });
   return { columns, height };
@@ -130,8 +131,10 @@ function columnsOf(pivot, frame) {
 
 /** @param {number[]} tiles of one cell @param {Frame} frame @returns {number} its width ÷ the height of a picture: about as many side by side as below each other, but few */
 function wishOf(tiles, frame) {
-  const ratios = tiles.map(ratioOf).sort((a, b) => b - a).slice(0, Math.min(MOST_BESIDE, Math.ceil(Math.sqrt(tiles.length))));
-  return ratios.reduce((sum, ratio) => sum + ratio, 0) + (ratios.length - 1) * frame.gap / frame.height * 1.3;
+  const ratios = tiles.map(ratioOf);
+  const beside = Math.min(MOST_BESIDE, Math.ceil(Math.sqrt(tiles.length)));
+  const usual = beside * ratios.reduce((sum, ratio) => sum + ratio, 0) / (tiles.length || 1);
+  return ratios.reduce((most, ratio) => Math.max(most, ratio), usual) + Math.max(0, beside - 1) * frame.gap / frame.height * 1.3;
 }
 
 /** One line of a matrix: what belongs in each column flows within its width. @returns {Block} */
@@ -226,18 +229,20 @@ export function neighbour(layout, tile, way) {
   const at = order.indexOf(tile);
   if (at < 0) return order[0] ?? -1;
   if (way === "left" || way === "right") return order[at + (way === "left" ? -1 : 1)] ?? tile;
-  const middle = x[tile] + w[tile] / 2;
   const step = way === "up" ? -1 : 1;
-  const top = layout.y[tile];
-  // Rows of blocks that stand side by side have the same top: go on to the next top, and take whoever is nearest.
-  let row = rows.findIndex((each) => each.tiles.includes(tile));
-  while (rows[row] && rows[row].y === top) row += step;
-  if (!rows[row]) return tile;
-  let best = -1;
-  const next = rows[row].y;
-  for (; rows[row] && rows[row].y === next; row += step) {
-    for (const each of rows[row].tiles) {
-      if (best < 0 || Math.abs(x[each] + w[each] / 2 - middle) < Math.abs(x[best] + w[best] / 2 - middle)) best = each;
+  const row = rows.findIndex((each) => each.tiles.includes(tile));
+  const own = rows[row];
+  // Rows of blocks that stand side by side overlap: only what lies wholly beyond counts, and what is straight ahead first.
+  let [best, least] = [tile, Infinity];
+  for (let next = row + step; rows[next]; next += step) {
+    const { y, height, tiles } = rows[next];
+    const away = step > 0 ? y - own.y - own.height : own.y - y - height;
+    if (away > least + HIGHEST) break;
+    if (away < -0.5) continue;
+    for (const each of tiles) {
+      const aside = Math.max(0, x[each] - x[tile] - w[tile], x[tile] - x[each] - w[each]);
+      const cost = away + (aside && 20 + 0.3 * aside) + Math.abs(x[each] + w[each] / 2 - x[tile] - w[tile] / 2) / 1000;
+      if (cost < least) [best, least] = [each, cost];
     }
   }
   return best;

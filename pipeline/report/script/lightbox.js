@@ -92,7 +92,9 @@ function showSide(/** @type {any} */ figure, /** @type {?string} */ href, /** @t
   const large = new Image();
   large.addEventListener("load", () => { image.src = href; });
   large.addEventListener("error", () => {
-    if (image.isConnected) figure.append(make("p", "aside", "Only the small picture is here: the original is not beside this sheet."));
+    if (!image.isConnected) return;
+    const what = small ? "Only the small picture is here" : "There is no picture to show";
+    figure.append(make("p", "aside", what + ": the original is not beside this sheet."));
   });
   large.src = href;
 }

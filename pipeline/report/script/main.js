@@ -6,7 +6,7 @@ import { sheet } from "./data.js";
 import { startDecisions } from "./decisions.js";
 import { redraw, showSheet, startGrid } from "./grid.js";
 import { startKeys } from "./keys.js";
-import { openBox, refreshBox, startBox } from "./lightbox.js";
+import { closeBox, isOpen, openBox, refreshBox, startBox } from "./lightbox.js";
 import { startLive } from "./live.js";
 import { startPrint } from "./print.js";
 import { showProgress, startReview } from "./review.js";
@@ -33,6 +33,7 @@ function followAddress() {
   showSheet();
   showTools();
   if (tile >= 0) openBox(tile);
+  else if (isOpen()) closeBox();
 }
 
 startDecisions();

@@ -187,7 +187,7 @@ function fillChanges(tile, partner) {
 /** Copy buttons: the label, the prompt, the command for a retake. @param {() => number} current the tile shown */
 export function startPanel(current) {
   $("lightbox").addEventListener("click", (/** @type {MouseEvent} */ event) => {
-    const pressed = (/** @type {HTMLElement} */ (event.target)).closest(".copy");
+    const pressed = (/** @type {HTMLElement} */ (event.target)).closest(".copy[data-copy]");
     if (!(pressed instanceof HTMLElement)) return;
     const label = sheet.tiles.label[current()];
     const texts = { label, prompt: sheet.texts[sheet.tiles.text[current()]], retake: `${sheet.commands.retake} ${quoted(label)}` };

@@ -9,7 +9,7 @@ import { app } from "./state.js";
 import { captionKeys, headingText } from "./tile.js";
 
 const WIDTH = 1000; // of the paper, in units of which everything is a share
-const FRAME = { width: WIDTH, height: 150, gap: 10, caption: 30, band: 30, line: 20, gulf: 10 };
+const FRAME = { width: WIDTH, height: 150, gap: 10, caption: 30, band: 30, line: 20, gulf: 10, between: 14 };
 
 /** Make the pages: headings and rows, in order. */
 export function layOutForPrint() {
@@ -47,7 +47,7 @@ function columnNames(layout, scale) {
   if (!layout.columns.length) return [];
   let end = 0;
   return [make("div", "print-row names", layout.columns.map(({ value, x, width }) => {
-    const element = make("span", "", headingText(app.view.axes.across, value));
+    const element = make("span", "", value < 0 ? "–" : headingText(app.view.axes.across, value));
     element.style.marginLeft = `${100 * (x - end) / scale}%`;
     element.style.width = `${100 * width / scale}%`;
     end = x + width;
