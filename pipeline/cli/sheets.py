@@ -55,7 +55,7 @@ def tell_of_thumbs(thumbs: Thumbs, beside: str, console: Console) -> None:
     """Say how the thumbnails of a sheet travel, where they don't simply travel inside it."""
     size = f"{count(thumbs.count, 'thumbnail')} ({thumbs.bytes / 1e6:,.1f} MB)"
     if thumbs.how == "beside" and beside:
-        told = f"stand beside the sheet in {beside}: to send it, `pipeline report M -o sheet.zip`; --inline MB embeds them"
+        told = f"stand beside the sheet in {beside}: to send it, `report -o sheet.zip`; --inline MB embeds them"
         console.warn(f"{size} {told}")
     elif thumbs.how == "smaller":
         console.warn(f"{size} were made smaller to fit into the sheet; `pipeline report M --inline MB` makes room")

@@ -17,11 +17,6 @@ export function markForCompare(tile) {
   marked = tile;
 }
 
-/** @returns {number} the tile that was marked, -1 for none */
-export function markedForCompare() {
-  return marked;
-}
-
 /** @param {number} tile @returns {Partner[]} what it can be compared with, the likeliest first */
 export function partnersOf(tile) {
   const earlier = [...(sheet.history[tile] ?? [])].reverse().map((each) => {

@@ -45,7 +45,7 @@ export function valueOf(key, tile) {
 }
 
 /** @param {Dimension} of @param {number} value @returns {string} */
-export function titleOf(of, value) {
+function titleOf(of, value) {
   return of.titles?.[value] || of.values[value];
 }
 

@@ -68,7 +68,7 @@ function searched() {
 }
 
 /** @param {number} tile @returns {string} how a picture was decided on */
-export function verdictOf(tile) {
+function verdictOf(tile) {
   const { decision, differs } = decisionOf(tile);
   return differs ? "differs" : decision || "undecided";
 }

@@ -84,7 +84,7 @@ function drawColumns() {
 }
 
 /** Put into the page what can be seen, and take out what can't. */
-export function draw() {
+function draw() {
   const top = scrollY - $("canvas").offsetTop - innerHeight * AHEAD;
   const bottom = top + innerHeight * (1 + 2 * AHEAD);
   const wanted = visible(top, bottom);

@@ -185,7 +185,7 @@ function flow(tiles, /** @type {Layout} */ layout, /** @type {Frame} */ frame, w
  * @param {number} gap
  * @returns {{first: number, end: number, height: number, width: number}[]}
  */
-export function breakRows(ratios, width, wish, gap) {
+function breakRows(ratios, width, wish, gap) {
   const count = ratios.length;
   const cost = new Float64Array(count + 1).fill(Infinity);
   const from = new Int32Array(count + 1);

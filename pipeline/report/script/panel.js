@@ -1,6 +1,6 @@
 /** What stands beside a large picture: the decision, the prompt, parameters, files, earlier takes. */
 
-import { dimension, sheet, stateOf, thumbAddress, valueOf } from "./data.js";
+import { sheet, stateOf, thumbAddress, valueOf } from "./data.js";
 import { decisionOf, decisionOn } from "./decisions.js";
 import { $, copyText, make, mark } from "./dom.js";
 import { wordsChanged } from "./compare.js";
@@ -198,9 +198,4 @@ export function startPanel(current) {
 /** @param {string} label @returns {string} as one word for a shell, with any format */
 function quoted(label) {
   return `'${(label + ".*").replaceAll("'", "'\\''")}'`;
-}
-
-/** @param {number} tile @returns {string} */
-export function titleOfTile(tile) {
-  return [valueOf("product", tile), dimension("prompt") ? valueOf("prompt", tile) : ""].filter(Boolean).join(", ");
 }

@@ -12,7 +12,7 @@ const WIDTH = 1000; // of the paper, in units of which everything is a share
 const FRAME = { width: WIDTH, height: 150, gap: 10, caption: 30, band: 30, line: 20, gulf: 10, between: 14 };
 
 /** Make the pages: headings and rows, in order. */
-export function layOutForPrint() {
+function layOutForPrint() {
   const told = captionKeys();
   const pivot = arrange(app.shown, app.view.axes);
   const layout = layOutWell(pivot, sheet.tiles.label.length, { ...FRAME, gulf: WIDTH }, 0); // nothing stands beside each other: rows of paper

@@ -30,7 +30,7 @@ export function showTools() {
 }
 
 /** How many are shown. */
-export function showCount() {
+function showCount() {
   const all = dimension("state")?.of.length ?? 0;
   const some = app.shown.length;
   $("count").textContent = filters(app.view.filter) ? `${some.toLocaleString("en")} of ${count(all, "picture")}` : count(all, "picture");
@@ -119,7 +119,7 @@ function applyView() {
 }
 
 /** Show everything again. */
-export function clearFilter() {
+function clearFilter() {
   app.view.filter = { words: "", hidden: new Map() };
   $("query").value = "";
   showAnew();

@@ -8,7 +8,7 @@ const state = { zoom: 1, x: 0, y: 0 };
 const fingers = new Map();
 
 /** @returns {boolean} */
-export function isZoomed() {
+function isZoomed() {
   return state.zoom > 1.001;
 }
 
