@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from kit import cells
 
-from pipeline.plan import Selection, changes, encoding_of, label_matches
+from pipeline.plan import Selection, encoding_of, label_matches
 from pipeline.types import Reference, Spec
+from pipeline.verdicts import changes
 
 
 @pytest.mark.parametrize(

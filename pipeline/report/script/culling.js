@@ -1,5 +1,6 @@
 /** Deciding: on the picture that keys speak of, or on all that are shown and undecided. */
 
+import { sheet } from "./data.js";
 import { canDecide, decide, decisionOf, MOST_NOTE, undo } from "./decisions.js";
 import { $, count, say } from "./dom.js";
 import { setCursor } from "./grid.js";
@@ -31,6 +32,7 @@ export function rate(stars, on = false) {
 export function askNote() {
   if (app.cursor < 0 || !canDecide(app.cursor)) return say("There is no picture here to write on yet.");
   $("note-text").value = decisionOf(app.cursor).note;
+  $("note").dataset.label = sheet.tiles.label[app.cursor];
   $("note").showModal();
   $("note-text").focus();
 }
@@ -69,7 +71,10 @@ export function startCulling() {
   }
   $("box-note").addEventListener("click", askNote);
   $("note-text").maxLength = MOST_NOTE;
-  $("note-form").addEventListener("submit", () => change({ note: $("note-text").value.trim() }));
+  $("note-form").addEventListener("submit", () => {
+    const tile = sheet.tiles.label.indexOf($("note").dataset.label); // a run may have moved it meanwhile
+    if (tile >= 0) decide([tile], { note: $("note-text").value.trim() });
+  });
   $("note-cancel").addEventListener("click", () => $("note").close());
   $("note-text").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.key === "Enter" && !event.shiftKey) {

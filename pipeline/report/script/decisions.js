@@ -7,13 +7,16 @@ import { sheet } from "./data.js";
 
 /**
  * @typedef {{picture: string, file: string, label: string, take: number, decision: string, stars: number, note: string,
- *   who: string, when: string}} Decision
+ *   who: string, when: string, disputed?: boolean}} Decision disputed: somebody else's came in since that says otherwise
  * @typedef {{decision: string, stars: number, note: string, who: string, when: string, differs: boolean, all: Decision[]}} Shown
  * @typedef {{version: number, campaign: string, reviewer: string, exported: string, decisions: Decision[]}} Exported
  * @typedef {{adopted: number, older: number, unknown: number, differs: number}} Merged
  */
 
 export const MOST_NOTE = 4000;
+export const NAMELESS = "reviewer";
+const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/;
+const LAST_MOMENT = Date.UTC(9999, 11, 31);
 const NOTHING = Object.freeze({ decision: "", stars: 0, note: "", who: "", when: "", differs: false, all: [] });
 
 /** Picture and file → reviewer → decision. Mine are under an empty name until they are exported. @type {Map<string, Map<string, Decision>>} */
@@ -52,12 +55,29 @@ export function startDecisions() {
   indexTiles();
   adoptKept();
   try {
-    const text = localStorage.getItem(storageKey());
-    if (text) for (const each of JSON.parse(text)) if (isDecision(each)) put(each);
+    load(localStorage.getItem(storageKey()));
     stored = true;
   } catch {
     stored = false; // no storage here: export before leaving
   }
+  addEventListener("storage", (event) => { if (event.key === storageKey() && event.newValue) followOther(event.newValue); });
+}
+
+/** @param {?string} text as `store` wrote it */
+function load(text) {
+  for (const each of text ? JSON.parse(text) : []) {
+    const found = whole(each);
+    if (found) put({ ...found, disputed: each.disputed === true });
+  }
+}
+
+/** The same sheet in another tab has decided: without this the last of the two to decide would overwrite the other's. @param {string} text */
+function followOther(text) {
+  kept.clear();
+  undoable.length = 0; // what is undone must be what was seen
+  adoptKept();
+  load(text);
+  for (const listener of listeners) listener(sheet.tiles.key.map((_, tile) => tile));
 }
 
 /** After another sheet came in: what it knows counts, what was decided here stays. */
@@ -80,16 +100,25 @@ function adoptKept() {
   for (const [picture, each] of Object.entries(sheet.decisions)) {
     const tile = tilesOf.get(place(picture, each.sha))?.[0];
     const { sha, decision, stars, note, who, when } = each;
-    put({ picture, file: sha, label: tile === undefined ? "" : sheet.tiles.label[tile], take: tile === undefined ? 1 : takeOf(tile), decision, stars, note, who, when });
+    const [label, take] = tile === undefined ? ["", 1] : [sheet.tiles.label[tile], takeOf(tile)];
+    put({ picture, file: sha, label, take, decision, stars, note, who, when }, who === me() ? "" : who);
   }
 }
 
-/** @param {any} each @returns {each is Decision} whether it has the shape of a decision, and no surprises */
-function isDecision(each) {
-  return typeof each === "object" && each !== null && /^[0-9a-f]{32,64}$/.test(each.picture) && /^[0-9a-f]{64}$/.test(each.file) &&
-    ["approved", "rejected", ""].includes(each.decision) && Number.isInteger(each.stars) && each.stars >= 0 && each.stars <= 5 &&
-    typeof each.note === "string" && each.note.length <= MOST_NOTE && typeof each.who === "string" && each.who.length <= 200 &&
-    typeof each.label === "string" && !Number.isNaN(Date.parse(each.when));
+/** @param {any} each @returns {Decision | null} a decision as schemas/decisions.schema.json has it, and nothing else; null for what is none */
+function whole(each) {
+  if (typeof each !== "object" || each === null) return null;
+  const { picture, file, label, take = 0, decision, stars = 0, note = "", who, when } = each;
+  const right = isText(picture, 64) && /^([0-9a-f]{32}){1,2}$/.test(picture) && isText(file, 64) && /^[0-9a-f]{64}$/.test(file) &&
+    isText(label, 4000) && isText(note, MOST_NOTE) && isText(who, 200) && ["approved", "rejected", ""].includes(decision) &&
+    Number.isInteger(take) && take >= 0 && Number.isInteger(stars) && stars >= 0 && stars <= 5 &&
+    isText(when, 40) && MOMENT.test(when) && !Number.isNaN(Date.parse(when));
+  return right ? { picture, file, label, take, decision, stars, note, who, when } : null;
+}
+
+/** @param {any} value @param {number} most signs */
+function isText(value, most) {
+  return typeof value === "string" && (value.length <= most || [...value].length <= most);
 }
 
 /** @param {Decision} each @param {string} [as] under which name @returns {"adopted" | "older" | "same"} the newest of a reviewer counts */
@@ -107,11 +136,14 @@ function put(each, as = each.who) {
 export function decisionOn(picture, file) {
   const of = kept.get(place(picture, file));
   if (!of) return NOTHING;
-  const all = [...of.values()].filter((each) => each.decision || each.stars || each.note);
+  const mine = of.get("");
+  const all = [...of.values()].filter((each) => (each.decision || each.stars || each.note) && (!mine || !each.who || each.when !== mine.when || each.decision !== mine.decision));
   const newest = [...all].sort((a, b) => Date.parse(b.when) - Date.parse(a.when));
-  const shown = of.get("") ?? newest[0];
+  const shown = mine ?? newest[0];
   if (!shown) return NOTHING;
-  const differs = !of.has("") && new Set(all.map((each) => each.decision).filter(Boolean)).size > 1;
+  // Mine settles what others said before, as far as I knew of it.
+  const counted = mine ? all.filter((each) => mine.disputed || Date.parse(each.when) >= Date.parse(mine.when)) : all;
+  const differs = new Set(counted.map((each) => each.decision).filter(Boolean)).size > 1;
   return { ...shown, differs, all: newest };
 }
 
@@ -132,7 +164,6 @@ export function canDecide(tile) {
  */
 export function decide(tiles, change) {
   const step = [];
-  const when = new Date().toISOString();
   const told = new Set();
   for (const tile of tiles) {
     const at = placeOf(tile);
@@ -143,13 +174,19 @@ export function decide(tiles, change) {
     const of = kept.get(at) ?? new Map();
     of.set("", {
       picture: sheet.tiles.key[tile], file: sheet.tiles.sha[tile], label: sheet.tiles.label[tile], take: takeOf(tile),
-      decision: now.decision, stars: now.stars, note: now.note, ...change, who: "", when,
+      decision: now.decision, stars: now.stars, note: now.note, ...change, who: "", when: after(of),
     });
     kept.set(at, of);
   }
   if (!step.length) return;
   undoable.push(step);
   tell(step.map(({ at }) => at));
+}
+
+/** @param {Map<string, Decision>} of @returns {string} now, or just after the newest of these: another's clock may be fast */
+function after(of) {
+  const newest = Math.max(...[...of.values()].map((each) => Date.parse(each.when) + 1), Date.now());
+  return new Date(Math.min(newest, LAST_MOMENT)).toISOString();
 }
 
 /** @param {number} tile */
@@ -166,7 +203,7 @@ export function undo() {
     const of = /** @type {Map<string, Decision>} */ (kept.get(at));
     const { decision, stars, note } = shown;
     // A server has written the step down already: there only something newer takes it back.
-    if (sheet.served) of.set("", { .../** @type {Decision} */ (of.get("")), decision, stars, note, when: new Date().toISOString() });
+    if (sheet.served) of.set("", { .../** @type {Decision} */ (of.get("")), decision, stars, note, when: after(of) });
     else if (before) of.set("", before);
     else of.delete("");
   }
@@ -205,6 +242,11 @@ export function reviewer() {
   }
 }
 
+/** @returns {string} whose decisions are mine; a served page's have a name from the beginning */
+function me() {
+  return reviewer() || (sheet.served ? NAMELESS : "");
+}
+
 /** @param {string} name */
 export function setReviewer(name) {
   try {
@@ -221,7 +263,7 @@ function everything(name) {
     const others = [...of.values()].filter((each) => each.who && !(mine && each.who === name));
     return mine ? [...others, { ...mine, who: name }] : others;
   });
-  return all.sort((a, b) => a.label.localeCompare(b.label, "en") || a.who.localeCompare(b.who, "en"));
+  return all.map(({ disputed, ...each }) => each).sort((a, b) => a.label.localeCompare(b.label, "en") || a.who.localeCompare(b.who, "en"));
 }
 
 /** @param {string} name @param {Decision[]} [decisions] @returns {Exported} */
@@ -251,15 +293,18 @@ export function imported(text) {
   if (document.campaign !== sheet.campaign) {
     throw new Error(`These are decisions on the campaign ${String(document.campaign).slice(0, 80)}; this sheet shows ${sheet.campaign}.`);
   }
-  const wrong = document.decisions.findIndex((/** @type {any} */ each) => !isDecision(each));
+  /** @type {(Decision | null)[]} */
+  const found = document.decisions.map(whole);
+  const wrong = found.indexOf(null);
   if (wrong >= 0) throw new Error(`Its decision number ${wrong + 1} is not whole; nothing was imported.`);
   const result = { adopted: 0, older: 0, unknown: 0, differs: 0 };
   const places = [];
-  const me = reviewer();
-  for (const each of /** @type {Decision[]} */ (document.decisions)) {
+  for (const each of /** @type {Decision[]} */ (found)) {
     const at = place(each.picture, each.file);
-    const done = put(each, each.who === me ? "" : each.who);
+    const done = put(each, each.who === me() ? "" : each.who);
     if (done === "adopted") {
+      const mine = kept.get(at)?.get("");
+      if (mine?.decision && each.decision && mine.decision !== each.decision) kept.get(at)?.set("", { ...mine, disputed: true });
       places.push(at);
       result.adopted += 1;
       if (!tilesOf.has(at)) result.unknown += 1;
@@ -273,7 +318,7 @@ export function imported(text) {
   return result;
 }
 
-/** @returns {number[]} tiles on whose pictures reviewers differ, and that I have not decided on */
+/** @returns {number[]} tiles on whose pictures reviewers differ, and that I have not decided on since */
 export function differing() {
   return sheet.tiles.key.map((_, tile) => tile).filter((tile) => decisionOf(tile).differs);
 }

@@ -45,6 +45,9 @@ export function count(number, word) {
 /** @param {string} text said to who listens with a screen reader, and shown for a moment */
 export function say(text) {
   const toast = $("toast");
+  // Under an open dialog nobody sees or hears it.
+  const home = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  if (toast.parentElement !== home) home.append(toast);
   toast.textContent = text;
   toast.hidden = !text;
   clearTimeout(Number(toast.dataset.timer));

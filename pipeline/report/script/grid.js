@@ -21,6 +21,7 @@ const headings = new Map();
 /** @type {string[]} */
 let told = [];
 let room = 0;
+let drawn = sheet;
 
 /** @returns {import("./layout.js").Frame} */
 function frame(/** @type {number} */ height) {
@@ -34,6 +35,9 @@ function frame(/** @type {number} */ height) {
 /** Work out what is shown and where, and draw it. The tile with the focus stays where it is in the window. */
 export function showSheet() {
   const anchor = app.cursor >= 0 && tiles.has(app.cursor) ? app.layout.y[app.cursor] - scrollY : null;
+  const focused = $("tiles").contains(document.activeElement);
+  if (drawn !== sheet) app.cursor = sheet.tiles.label.indexOf(drawn.tiles.label[app.cursor]); // tiles have moved
+  drawn = sheet;
   app.shown = passing(app.view.filter);
   const pivot = arrange(app.shown, app.view.axes);
   room = measure();
@@ -50,6 +54,7 @@ export function showSheet() {
   drawColumns();
   if (anchor !== null && app.cursor >= 0) scrollTo({ top: app.layout.y[app.cursor] - anchor, behavior: "instant" });
   draw();
+  if (focused) focusTile(app.cursor);
 }
 
 /** @returns {number} CSS pixels from side to side */

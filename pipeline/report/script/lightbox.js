@@ -144,5 +144,7 @@ export function startBox(onMove) {
 
 /** Show the same picture again: the sheet has changed around it. */
 export function refreshBox() {
-  if (isOpen()) showBox();
+  if (!isOpen()) return;
+  if (sheet.tiles.label[app.cursor] === app.view.open) showBox();
+  else closeBox(); // it is shown no more
 }

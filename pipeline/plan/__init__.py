@@ -1,0 +1,23 @@
+"""What is owed: the cells held against the ledger and the files on disk, with a reason and a price for each.
+
+A plan reads and decides; it changes nothing and calls nobody.
+"""
+
+from pipeline.plan.planner import make_plan
+from pipeline.plan.there import copies_of, encoding_of, file_damage
+from pipeline.plan.values import REJECTED, Action, Plan, PlannedRequest, Selection, Step, label_matches, named_by
+
+__all__ = [
+    "REJECTED",
+    "Action",
+    "Plan",
+    "PlannedRequest",
+    "Selection",
+    "Step",
+    "copies_of",
+    "encoding_of",
+    "file_damage",
+    "label_matches",
+    "make_plan",
+    "named_by",
+]
