@@ -55,8 +55,8 @@ def true_shapes(page: Any, room: float) -> list[Box]:
         assert box.x >= 0
         assert box.right <= room + 0.5
     assert [(a.tile, b.tile) for a, b in combinations(found, 2) if a.over(b)] == []
-    images = page.locator(".tile img").evaluate_all("all => all.map(e => [getComputedStyle(e).objectFit, e.clientHeight])")
-    assert {fit for fit, _ in images} <= {"contain"}
+    fits = page.locator(".tile img").evaluate_all("all => all.map(e => getComputedStyle(e).objectFit)")
+    assert set(fits) == {"contain"}
     return found
 
 
@@ -79,14 +79,8 @@ def test_the_head_says_what_the_sheet_is(look: Look, campaign: Path) -> None:
         )
     )
     assert list(figures)[:3] == ["pictures", "cells", "done"]
-    assert {name: figures[name] for name in ("pictures", "failed", "uncertain", "stopped", "stale", "missing")} == {
-        "pictures": "24",
-        "failed": "3",
-        "uncertain": "2",
-        "stopped": "2",
-        "stale": "2",
-        "missing": "2",
-    } or figures
+    wanted = {"pictures": "24", "failed": "2", "uncertain": "3", "stopped": "2", "stale": "2", "missing": "2"}
+    assert {name: figures[name] for name in wanted} == wanted
     assert figures["spent"].startswith("$0.5")
     colours = page.locator("#totals div[data-state] dd").evaluate_all("all => all.map(e => getComputedStyle(e).color)")
     plain = page.locator("#totals div:not([data-state]) dd").first.evaluate("e => getComputedStyle(e).color")
@@ -290,7 +284,7 @@ def test_finding_by_keyboard(look: Look, campaign: Path) -> None:
 
 @pytest.mark.parametrize("view", ["", "#bands=product&down=prompt&height=120", PIVOT])
 def test_the_arrows_reach_every_picture(look: Look, campaign: Path, view: str) -> None:
-    """Right goes through all pictures in reading order and Left back; Home and End are the ends, and nothing lies beyond."""
+    """Right goes through all pictures in reading order and Left back; nothing lies beyond Home and End."""
     page = look(campaign, view, viewport=TALL)
     page.keyboard.press("Home")
     there = [focused(page)]
@@ -351,7 +345,7 @@ def test_ten_thousand_pictures_cost_as_little_as_a_hundred(look: Look, many: Pat
     page.locator("#axis-across").select_option("ratio")
     page.locator("#axis-bands").select_option("vary.scene")
     assert 0 < page.locator(".tile").count() < 400
-    page.locator("#query").fill("product-0333/banner picnic")
+    page.locator("#query").fill("product-0133/banner picnic")
     expect(page.locator("#count")).to_have_text("10 of 10,000 pictures")
 
 

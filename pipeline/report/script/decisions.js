@@ -271,9 +271,9 @@ export function exported(name, decisions = everything(name)) {
   return { version: 1, campaign: sheet.campaign, reviewer: name, exported: new Date().toISOString(), decisions };
 }
 
-/** @param {string} since @param {string} name @returns {Decision[]} mine that are newer, under this name */
-export function mineSince(since, name) {
-  return [...kept.values()].flatMap((of) => of.get("") ?? []).filter((each) => each.when > since).map((each) => ({ ...each, who: name }));
+/** @param {string} name @returns {Decision[]} what the sheet didn't come with: mine, under this name, and what was taken in */
+export function fresh(name) {
+  return everything(name).filter(({ picture, file, when }) => sheet.decisions[picture]?.sha !== file || sheet.decisions[picture].when !== when);
 }
 
 /**

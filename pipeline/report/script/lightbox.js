@@ -30,7 +30,8 @@ export function openBox(tile) {
     fit();
     comparing = false;
     $("lightbox").showModal();
-    $("box-panel").focus();
+    $("box-panel").focus({ preventScroll: true });
+    $("lightbox").scrollTop = 0;
   }
   showBox();
 }

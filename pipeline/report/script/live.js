@@ -1,12 +1,16 @@
 /** A page that `pipeline review` serves: decisions go straight into the file, and the sheet follows a run. */
 
 import { replaceSheet, sheet } from "./data.js";
-import { exported, mineSince, onDecision, refreshDecisions, reviewer } from "./decisions.js";
+import { exported, fresh, NAMELESS, onDecision, refreshDecisions, reviewer } from "./decisions.js";
 import { $, say } from "./dom.js";
 import { forgetSearch } from "./filter.js";
 
 const EVERY = 2000;
-let saved = ""; // when the last decision that the server has was made
+const ENDED = "pipeline review has ended";
+
+/** Decisions that the server has, each as one line. @type {Set<string>} */
+const sent = new Set();
+let lost = false; // the last time, it did not take them
 
 /** @param {() => void} changed shows the sheet anew */
 export function startLive(changed) {
@@ -17,14 +21,21 @@ export function startLive(changed) {
     clearTimeout(waiting);
     waiting = setTimeout(() => void save(decisions), 300);
   });
-  addEventListener("pagehide", () => { if (waiting) void save(decisions); });
+  addEventListener("pagehide", () => void save(decisions));
+  // The next `pipeline review` has another address, and with it another storage.
+  addEventListener("beforeunload", (event) => { if (unsent().length >= (lost ? 1 : 100)) event.preventDefault(); });
   void followRun(data, changed);
+}
+
+/** @returns {import("./decisions.js").Decision[]} */
+function unsent() {
+  return fresh(reviewer() || NAMELESS).filter((each) => !sent.has(JSON.stringify(each)));
 }
 
 /** @param {string} address */
 async function save(address) {
-  const name = reviewer() || "reviewer";
-  const decisions = mineSince(saved, name);
+  const name = reviewer() || NAMELESS;
+  const decisions = unsent();
   if (!decisions.length) return;
   $("saved").textContent = "Saving …";
   try {
@@ -32,11 +43,13 @@ async function save(address) {
       method: "POST", body: JSON.stringify(exported(name, decisions)), headers: { "Content-Type": "application/json" }, keepalive: decisions.length < 100,
     });
     if (!answer.ok) throw new Error((await answer.text()).slice(0, 300) || `status ${answer.status}`);
-    saved = decisions.reduce((last, { when }) => (when > last ? when : last), saved);
+    for (const each of decisions) sent.add(JSON.stringify(each));
+    lost = false;
     $("saved").textContent = `Saved in approvals.yaml as ${name}`;
   } catch (error) {
+    lost = true;
     $("saved").textContent = "Not saved";
-    say(`Not saved: ${error instanceof Error ? error.message : error}. It stays in this browser; is pipeline review still running?`);
+    say(`Not saved: ${error instanceof Error ? error.message : error}. If pipeline review has ended, export your decisions (E) before you leave.`);
   }
 }
 
@@ -47,13 +60,16 @@ async function followRun(address, changed) {
     if (document.hidden) continue;
     try {
       const answer = await fetch(`${address}?since=${sheet.serial}`);
+      if (answer.status === 404) throw new Error("another pipeline review answers there now");
+      if ($("saved").textContent?.startsWith(ENDED)) $("saved").textContent = "";
+      if (lost) void save(/** @type {{decisions: string}} */ (sheet.served).decisions);
       if (answer.status !== 200) continue;
       replaceSheet(await answer.json());
       forgetSearch();
       refreshDecisions();
       changed();
     } catch {
-      $("saved").textContent = "pipeline review has ended";
+      $("saved").textContent = ENDED + (unsent().length ? "; not all is saved" : "");
     }
   }
 }

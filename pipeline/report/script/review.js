@@ -69,21 +69,28 @@ function download() {
   $("review-said").textContent = `Saved as ${link.download}. Send it back, or: pipeline review ${sheet.manifest} --import ${link.download}`;
 }
 
-/** @param {string} text */
-function take(text) {
+/** @param {string} text @param {string} [name] of the file it came from, where it is one of several */
+function take(text, name = "") {
   try {
     const { adopted, older, unknown, differs } = imported(text);
-    $("review-said").textContent = `${count(adopted, "decision")} taken in` + (older ? `, ${older} not newer than what was here` : "") +
-      (unknown ? `, ${unknown} on pictures that this sheet doesn't show` : "") + (differs ? `. Reviewers differ on ${count(differs, "picture")}.` : ".");
+    tell(name, `${count(adopted, "decision")} taken in` + (older ? `, ${older} not newer than what was here` : "") +
+      (unknown ? `, ${unknown} on pictures that this sheet doesn't show` : "") + (differs ? `. Reviewers differ on ${count(differs, "picture")}.` : "."));
   } catch (error) {
-    $("review-said").textContent = error instanceof Error ? error.message : String(error);
+    tell(name, error instanceof Error ? error.message : String(error));
   }
   fillReview();
 }
 
+/** @param {string} name @param {string} text is added where several files are taken in, so that no refusal is overlooked */
+function tell(name, text) {
+  if (name) $("review-said").append(make("span", "", `${name}: ${text} `));
+  else $("review-said").textContent = text;
+}
+
 /** @param {FileList | undefined | null} files */
 async function takeFiles(files) {
-  for (const file of files ?? []) take(file.size > 64e6 ? "" : await file.text());
+  $("review-said").textContent = "";
+  for (const file of files ?? []) take(file.size > 64e6 ? "" : await file.text(), files?.length === 1 ? "" : file.name);
 }
 
 /** Wire the review. */
@@ -93,7 +100,7 @@ export function startReview() {
     approveRest();
     fillReview();
   });
-  $("reviewer").addEventListener("change", () => setReviewer($("reviewer").value.trim()));
+  $("reviewer").addEventListener("input", () => setReviewer($("reviewer").value.trim()));
   $("export").addEventListener("click", download);
   $("export-copy").addEventListener("click", () => {
     const text = asFile();
