@@ -28,7 +28,7 @@ def data(sheet: SheetView, thumbs: Mapping[str, str], *, served: bool = False) -
 
     ``served``: the sheet is a server's, which takes decisions; the addresses then are part of the data.
     """
-    names = ordered(sheet, thumbs)
+    names, counts = ordered(sheet, thumbs), header.states(sheet)
     at = {name: index for index, name in enumerate(names)}
     return {
         "campaign": sheet.campaign,
@@ -37,7 +37,8 @@ def data(sheet: SheetView, thumbs: Mapping[str, str], *, served: bool = False) -
         "commit": sheet.commit,
         "version": sheet.version,
         "serial": sheet.serial,
-        "totals": [total._asdict() for total in header.totals(sheet, header.states(sheet))],
+        "totals": [total._asdict() for total in header.totals(sheet, counts)],
+        "bar": header.bar(counts),
         "notice": header.notice(sheet),
         "dimensions": dimensions(sheet.tiles),
         "tags": _tags(sheet.tiles),

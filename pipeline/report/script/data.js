@@ -13,7 +13,7 @@ import { $ } from "./dom.js";
  *   width: number[], height: number[], proof: number[], nsfw: number[], usd: number[], seconds: number[], made: number[],
  *   files: File[][]}} Columns
  * @typedef {{campaign: string, manifest: string, made_at: string, commit: ?string, version: string, serial: number,
- *   totals: {name: string, value: string, tone: string}[], notice: string, dimensions: Dimension[],
+ *   totals: {name: string, value: string, tone: string}[], bar: [string, number, number][], notice: string, dimensions: Dimension[],
  *   tags: {values: string[], of: number[][]}, texts: string[], reasons: string[], slotsets: number[][],
  *   references: Reference[], tiles: Columns, history: Object<string, Earlier[]>, decisions: Object<string, Kept>,
  *   stale: Object<string, string>, commands: {retake: string},

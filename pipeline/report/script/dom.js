@@ -25,15 +25,17 @@ export function button(text, act, className = "") {
   return element;
 }
 
+/** @param {string} tag @param {Object<string, string | number>} attributes @returns {SVGElement} a new element of a drawing */
+export function shape(tag, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  return element;
+}
+
 /** @param {string} name of a symbol in the page: a state, a decision @returns {SVGElement} its mark */
 export function mark(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  svg.setAttribute("class", "mark");
-  svg.setAttribute("aria-hidden", "true");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  use.setAttribute("href", "#mark-" + name);
-  svg.append(use);
+  const svg = shape("svg", { class: "mark", "aria-hidden": "true", viewBox: "0 0 16 16" });
+  svg.append(shape("use", { href: "#mark-" + name }));
   return svg;
 }
 

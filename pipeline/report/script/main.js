@@ -9,6 +9,7 @@ import { startKeys } from "./keys.js";
 import { closeBox, isOpen, openBox, refreshBox, startBox } from "./lightbox.js";
 import { startLive } from "./live.js";
 import { startPrint } from "./print.js";
+import { showHead } from "./head.js";
 import { showProgress, startReview } from "./review.js";
 import { app } from "./state.js";
 import { showTools, startTools } from "./tools.js";
@@ -20,6 +21,7 @@ function showView() {
 }
 
 function showAll() {
+  showHead();
   showView();
   showTools();
   showProgress();
