@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, PipelineError, Problem
+from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, PipelineError, Problem, printable
 from pipeline.paths import read_bytes
 from pipeline.schema import problems, quick
 from pipeline.strict_yaml import Room, Value, parse
@@ -65,9 +65,9 @@ class Decision:
         return whole, fraction.ljust(9, "0"), self.who, self.decision, self.file, self.stars, self.note
 
     def words(self) -> str:
-        """``rejected by Ana: too dark``."""
-        said = self.decision or "noted"
-        return f"{said} by {self.who or 'somebody'}" + (f": {' '.join(self.note.split())}" if self.note else "")
+        """``rejected by Ana: too dark``, on one line that does nothing to a terminal."""
+        said = f"{self.decision or 'noted'} by {self.who or 'somebody'}"
+        return printable(said + (f": {' '.join(self.note.split())}" if self.note else ""))
 
 
 def read_decisions(file: str, campaign: str) -> list[Decision]:
@@ -93,12 +93,12 @@ def parse_decisions(data: bytes, file: str, campaign: str) -> list[Decision]:
         raise ManifestError(_wrong(value, text, file))
     if value["campaign"] != campaign:
         raise PipelineError(
-            f"{file}: holds decisions on the campaign {_text(value['campaign'])!r}, not {campaign!r}: "
+            f"{file}: holds decisions on the campaign {value['campaign']!r}, not {campaign!r}: "
             "name the manifest that its contact sheet was made from"
         )
     now = datetime.now(UTC)
     latest, today = ((now + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ") for days in (1, 0))
-    found = [_decision(entry, _text(value["reviewer"])) for entry in value["decisions"]]
+    found = [_decision(entry, value["reviewer"]) for entry in value["decisions"]]
     wrong = [
         Problem(Mark(file, 1, 1), f"decisions[{index}].when", f"{decision.when!r} is no moment", _AGAIN)
         for index, decision in enumerate(found)
@@ -127,13 +127,19 @@ def _json(data: bytes, file: str) -> tuple[Any, str]:
 
     try:
         text = data.decode("utf-8-sig")
-        return json.loads(text, parse_constant=refuse), text
+        value = json.loads(text, parse_constant=refuse)
+        if "\\ud" in text.lower():  # halves of characters, which no file can hold
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        return value, text
     except UnicodeDecodeError as error:
         mark, fact = Mark(file, error.object[: error.start].count(b"\n") + 1, 1), "is not UTF-8 text"
     except json.JSONDecodeError as error:
         mark, fact = Mark(file, error.lineno, error.colno), f"not valid JSON: {error.msg}"
-    except (ValueError, RecursionError) as error:
-        mark, fact = Mark(file, 1, 1), f"not valid JSON: {error}"
+    except RecursionError:
+        mark, fact = Mark(file, 1, 1), "is nested too deeply"
+    except ValueError as error:
+        told = "a number is too long" if "int_max_str_digits" in str(error) else str(error)
+        mark, fact = Mark(file, 1, 1), f"not valid JSON: {told}"
     raise ManifestError([Problem(mark, "", fact, _AGAIN)])
 
 
@@ -152,19 +158,14 @@ def _wrong(value: Any, text: str, file: str) -> list[Problem]:  # noqa: ANN401  
 
 
 def _decision(entry: dict[str, Any], reviewer: str) -> Decision:
-    label = "".join(sign for sign in _text(entry["label"]) if sign.isprintable())[:LONGEST_LABEL]
+    label = "".join(sign for sign in entry["label"] if sign.isprintable())[:LONGEST_LABEL]
     return Decision(
         picture=entry["picture"],
         file=entry["file"],
         label=label or entry["picture"],
         decision=entry["decision"],
         stars=int(entry.get("stars", 0)),  # 2.0 is a whole number too
-        note=_text(entry.get("note", "")).strip(),
-        who=" ".join(_text(entry["who"] or reviewer).split()),
+        note=entry.get("note", "").strip(),
+        who=" ".join((entry["who"] or reviewer).split()),
         when=entry["when"],
     )
-
-
-def _text(text: str) -> str:
-    """A text without half characters, which no file can hold."""
-    return text.encode("utf-8", "replace").decode()

@@ -42,25 +42,11 @@ DEFAULT_PATH = (
     "{% if vary %}{{ vary }}_{% endif %}{{ aspect_ratio }}_{{ resolution }}_"
     "{% if provider %}{{ provider }}_{% endif %}v{{ variant }}.{{ ext }}"
 )
-RESERVED = frozenset(
-    [
-        "product",
-        "prompt",
-        "set",
-        "tag",
-        "vars",
-        "slot",
-        "references",
-        "campaign",
-        "resolution",
-        "aspect_ratio",
-        "format",
-        "ext",
-        "variant",
-        "vary",
-        "provider",
-    ]
+DIMENSIONS = frozenset(
+    ["product", "prompt", "set", "tag", "resolution", "aspect_ratio", "format", "variant", "provider"]
 )
+"""What rules select by, beside the vary axes."""
+RESERVED = DIMENSIONS | {"vars", "slot", "references", "campaign", "ext", "vary"}
 """Names that templates and rules give a meaning: no variable and no vary axis may take one."""
 
 _AXES = ("resolution", "aspect_ratio", "format")
@@ -442,18 +428,7 @@ class _Reader:
         )
 
     def rules(self, kind: str, value: Any, providers: list[str]) -> tuple[Rule, ...]:  # noqa: ANN401  # fits the schema
-        axes = {axis for prompt in self.tree["prompts"].values() for axis in prompt.get("vary", {})}
-        known = {
-            "product",
-            "prompt",
-            "set",
-            "tag",
-            "resolution",
-            "aspect_ratio",
-            "format",
-            "variant",
-            "provider",
-        } | axes
+        known = DIMENSIONS.union(*(prompt.get("vary", ()) for prompt in self.tree["prompts"].values()))
         result = []
         for index, rule in enumerate(value.get(kind, [])):
             path: KeyPath = ("outputs", kind, index)

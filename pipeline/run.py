@@ -149,7 +149,7 @@ def orders(plan: Plan, ledger: Ledger, reach: Reach = PUBLIC) -> Iterable[Order]
         if step.selected:
             cells.setdefault(step.cell.picture.key, []).append(step.cell)
     for request in sorted(plan.requests, key=lambda request: request.resume is None):
-        yield _order(plan.manifest, request, cells, ledger, reach)
+        yield _order(plan.manifest, request, cells if request.wanted else {}, ledger, reach)
 
 
 def _order(

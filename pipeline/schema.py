@@ -7,16 +7,17 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jsonschema_rs
 from jsonschema import Draft202012Validator, ValidationError
 
 from pipeline.errors import MOST_PROBLEMS, Problem
+from pipeline.misfits import Misfits
 from pipeline.strict_yaml import Value, key_path, mark_of
 
 _WORDS = re.compile(r"\^\(([A-Za-z0-9|]+)\)\$")
@@ -61,9 +62,14 @@ def quick(name: str, definition: str = "") -> jsonschema_rs.Draft202012Validator
 
 
 @cache
+def _misfits(name: str) -> Misfits:
+    return Misfits(_schema(name))
+
+
+@cache
 def definitions(name: str) -> frozenset[str]:
     """The names of a schema's ``$defs``."""
-    return frozenset(json.loads(schema_text(name)).get("$defs", ()))
+    return frozenset(_schema(name).get("$defs", ()))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -110,14 +116,9 @@ def problems(
 
 def _errors(value: Value, name: str, definition: str) -> Iterator[Any]:
     """What ``jsonschema`` says, asked only about the places and keywords where the quick look found something."""
-    places = (
-        (piece, part, path, found)
-        for piece, part, path in _pieces(value, _part(name, definition), _quick(name))
-        for found in piece.validator.iter_errors(part)
-    )
-    for piece, part, path, found in places:
+    for schema, part, path, found in _misfits(name).find(value, _part(name, definition)):
         *way, keyword = found.schema_path
-        rules, instance = _at(piece.schema, way), _at(part, found.instance_path)
+        rules, instance = _at(schema, way), _at(part, found.instance_path)
         if isinstance(found.kind, jsonschema_rs.ValidationErrorKind.PropertyNames):
             way, instance = ["propertyNames", *way], found.kind.error.instance  # of one key
         limit = [found.kind.property] if keyword == "required" else rules[keyword]  # type: ignore[attr-defined]  # not in its stub
@@ -129,86 +130,6 @@ def _errors(value: Value, name: str, definition: str) -> Iterator[Any]:
             error.path.extendleft(reversed([*path, *found.instance_path]))
             error.schema_path.extendleft(reversed(way))
             yield error
-
-
-class _Piece(NamedTuple):
-    """A part of a schema, with the definitions that it refers to, and ready to check."""
-
-    schema: Mapping[str, Any]
-    validator: jsonschema_rs.Draft202012Validator
-
-
-class _Quick:
-    """The parts of one schema, each made ready once."""
-
-    def __init__(self, name: str) -> None:
-        self.definitions = _schema(name).get("$defs", {})
-        self.known: dict[tuple[int, str], tuple[Any, _Piece]] = {}
-
-    def piece(self, node: Any, kind: Literal["whole", "itself", "keys"] = "whole") -> _Piece:  # noqa: ANN401
-        """A node of the schema: all of it, what it says of a value itself, or what it says of its keys."""
-        key = id(node), kind
-        if key not in self.known:  # the node is kept beside its piece, so that no other can have its id
-            schema = {"$defs": self.definitions, **node}
-            if kind == "keys":
-                schema = {"$defs": self.definitions, "propertyNames": node["propertyNames"]}
-            elif kind == "itself":
-                schema = {word: rule for word, rule in schema.items() if word not in _INNER}
-                if node.get("additionalProperties") is False:
-                    named = dict.fromkeys(node.get("properties", ()), True)
-                    schema |= {"properties": named, "additionalProperties": False}
-            self.known[key] = node, _Piece(schema, jsonschema_rs.Draft202012Validator(schema))
-        return self.known[key][1]
-
-
-_INNER = ("items", "properties", "additionalProperties", "propertyNames")
-_SMALL = 500  # values that are checked at once: all mistakes in them are found, at 3 kB each
-
-
-@cache
-def _quick(name: str) -> _Quick:
-    return _Quick(name)
-
-
-def _pieces(
-    value: Any,  # noqa: ANN401  # any JSON
-    node: Any,  # noqa: ANN401  # any JSON
-    quick: _Quick,
-    path: tuple[str | int, ...] = (),
-) -> Iterator[tuple[_Piece, Any, tuple[str | int, ...]]]:
-    """The parts of a value that don't fit, each with its path and the part of the schema that it doesn't fit; large
-    values part by part: who wants a hundred mistakes needn't wait for a hundred thousand.
-    """
-    while str(node.get("$ref")).startswith("#/$defs/"):
-        node = quick.definitions[node["$ref"].removeprefix("#/$defs/")]
-    if quick.piece(node).validator.is_valid(value):
-        return
-    if not _is_large(value):
-        yield quick.piece(node), value, path
-        return
-    yield quick.piece(node, "itself"), value, path
-    if isinstance(value, list):
-        for index, item in enumerate(value if "items" in node else ()):
-            yield from _pieces(item, node["items"], quick, (*path, index))
-        return
-    named, other = node.get("properties", {}), node.get("additionalProperties")
-    for key, item in value.items():
-        inner = named.get(key, other)
-        if isinstance(inner, dict):
-            yield from _pieces(item, inner, quick, (*path, key))
-        if "propertyNames" in node and not quick.piece(node, "keys").validator.is_valid({key: None}):
-            yield quick.piece(node, "keys"), {key: item}, path
-
-
-def _is_large(value: Any) -> bool:  # noqa: ANN401  # any JSON
-    waiting, count = [value], 0
-    while waiting and count < _SMALL:
-        inner = waiting.pop()
-        count += 1
-        if isinstance(inner, dict | list):
-            count += len(inner)
-            waiting += (inner.values() if isinstance(inner, dict) else inner) if len(inner) < _SMALL else ()
-    return count >= _SMALL and isinstance(value, dict | list)
 
 
 def _at(tree: Any, path: Iterable[str | int]) -> Any:  # noqa: ANN401  # any JSON
@@ -249,7 +170,7 @@ def _explain(  # noqa: C901  # one short case per keyword of the schema
         case "pattern":
             if "propertyNames" in error.absolute_schema_path:
                 mark = mark_of(root, (*path, value), key=True)
-                if error.validator == "pattern" and _is_empty(root, path, value):
+                if _is_empty(root, path, value):
                     hint = "if a comma before it belongs to a text, quote the whole text"
                     yield Problem(mark, key_path((*path, value)), f"the key {value!r} has no value", hint)
                     return
@@ -279,9 +200,7 @@ def _explain(  # noqa: C901  # one short case per keyword of the schema
 
 def _is_empty(root: Value, path: tuple[str | int, ...], key: str) -> bool:
     """Whether a mapping holds this key without a value, as a stray comma in ``{…}`` makes it."""
-    node: Any = root
-    for part in path:
-        node = node[part]
+    node = _at(root, path)
     return key in node and node[key] is None
 
 

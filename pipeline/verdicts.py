@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from pipeline.approvals import Approvals, Decision
 from pipeline.expand import PRIVATE, Expansion
@@ -64,7 +65,8 @@ class _Judge:
         self.ledger = ledger
         self.snapshot = snapshot
         self.approvals = approvals
-        self.open = {key for row in snapshot.open_requests for key, _ in row.pictures}
+        paid = (row for row in snapshot.open_requests if row.state == "accepted")
+        self.coming = {key for row in paid for key, _ in row.pictures}  # will be fetched
         self.frozen: dict[str, Decision] = {}
         self.lost: dict[str, Decision] = {}
         self.rejected: dict[str, Decision] = {}
@@ -72,13 +74,14 @@ class _Judge:
         self.stale: dict[str, str] = {}
         self.against: dict[str, Decision] = {}
         self.made: dict[str, int] | None = None  # the last take that was ever made, of each picture
-        self.known: dict[str, set[str]] | None = None  # hashes of all takes that are here, of each picture
+        self.known: dict[str, list[PictureRow]] | None = None  # all takes that are here, of each picture
 
     def picture(self, picture: Picture, decision: Decision) -> None:
         key, row = picture.key, self.snapshot.pictures.get(picture.key)
         current = row is not None and row.sha256 == decision.file
-        if decision.rejected and current:
-            self.rejected[key] = decision
+        if decision.rejected and row is not None and current:
+            if not self.answered(row, decision):
+                self.rejected[key] = decision
         elif decision.approved and current:
             self.frozen[key] = decision
         elif decision.approved and self.is_lost(picture, row, decision):
@@ -88,7 +91,7 @@ class _Judge:
 
     def is_lost(self, picture: Picture, row: PictureRow | None, approval: Decision) -> bool:
         """Whether the approved take isn't here any more, or never was; what is a proof is drawn alike anew."""
-        if picture.key in self.open or approval.file in self.hashes().get(picture.key, ()):
+        if picture.key in self.coming or approval.file in {take.sha256 for take in self.takes(picture.key)}:
             return False
         return (row is None and not picture.spec.proof) or self.last(picture.key) > (row.take if row else 0)
 
@@ -101,12 +104,20 @@ class _Judge:
                     self.made[other] = max(self.made.get(other, 0), request.take)
         return self.made.get(key, 0)
 
-    def hashes(self) -> dict[str, set[str]]:
+    def answered(self, row: PictureRow, rejection: Decision) -> bool:
+        """Whether a rejected take was made anew since, and the gateway gave the same bytes again."""
+        made = datetime.fromtimestamp(row.at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        if row.take == 1 or rejection.when[: len(made)] > made:
+            return False
+        return any(take.take < row.take and take.sha256 == row.sha256 for take in self.takes(row.key))
+
+    def takes(self, key: str) -> list[PictureRow]:
+        """All takes of a picture that are here."""
         if self.known is None:
             self.known = {}
             for row in self.ledger.pictures() if self.ledger else ():
-                self.known.setdefault(row.key, set()).add(row.sha256)
-        return self.known
+                self.known.setdefault(row.key, []).append(row)
+        return self.known.get(key, [])
 
     def labels(self) -> None:
         """Which labels show something else than what was approved there."""

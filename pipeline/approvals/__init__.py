@@ -128,7 +128,7 @@ def adopt(expansion: Expansion, ledger: Ledger | None, decisions: Iterable[Decis
     """
     file = approvals_file(expansion.manifest)
     name = _section(expansion.manifest)
-    with locked(file.parent):
+    with locked(Path(os.path.realpath(file)).parent):  # of the file itself: several folders may link to one
         campaigns = read_campaigns(file)
         merge, entries = _merged(campaigns.get(name, {}), expansion, ledger, decisions)
         if merge.adopted or merge.withdrawn:

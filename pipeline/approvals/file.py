@@ -16,7 +16,7 @@ from pipeline.decisions import Decision, is_moment
 from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, PipelineError, Problem, StorageError
 from pipeline.files import write_whole
 from pipeline.schema import problems
-from pipeline.sources import read_text
+from pipeline.sources import exists, read_text
 from pipeline.strict_yaml import Map, Room, key_path, mark_of, parse, without_collector
 
 MAX_NODES = 3_000_000
@@ -38,6 +38,9 @@ def read_campaigns(path: Path) -> dict[str, dict[str, Decision]]:
     if not os.path.lexists(path):
         return {}
     file = str(path)
+    if not path.is_dir() and not exists(path):
+        fact = "is a link that leads to no file" if path.is_symlink() else "is no file"
+        raise ManifestError([Problem(Mark(file, 1, 1), "", fact, "mend or remove it")])
     text = read_text(path, file)
     try:
         tree = parse(text, file, Room(MAX_NODES))

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from pipeline import __version__
 from pipeline.cli import catalogue, commands, emulate, review, running, sheets, trust
 from pipeline.verify import Part
+
+N = TypeVar("N", int, float)
+_Commands: TypeAlias = Any
+"""What ``add_subparsers`` gives; argparse's own type of it is private."""
+_LARGE = 1e9
 
 _EXIT_CODES = """\
 exit codes:
@@ -57,7 +63,7 @@ def _common(parser: argparse.ArgumentParser, *, defaults: bool = False) -> None:
 
 
 def _command(
-    commands_: Any,  # noqa: ANN401  # argparse's own type is private
+    commands_: _Commands,
     name: str,
     run: Callable[..., int],
     summary: str,
@@ -134,39 +140,26 @@ def _selection(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
+def _number(read: Callable[[str], N], least: float, most: float, says: str) -> Callable[[str], N]:
+    """What reads a number between two others; argparse says "invalid … value" with the words."""
+
+    def number(text: str) -> N:
+        found = read(text)
+        if not least <= found <= most:  # nor is NaN
+            raise ValueError
+        return found
+
+    number.__name__ = says
     return number
 
 
-def _workers(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-def _dollars(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < 1e9:
-        raise ValueError
-    return number
-
-
-def _speed(text: str) -> float:
-    number = float(text)
-    if not 0.01 <= number <= 10_000:
-        raise ValueError
-    return number
-
-
-# argparse says "invalid … value"
-_count.__name__ = "number (0 or more)"
-_workers.__name__ = "number (1 or more)"
-_speed.__name__ = "speed (0.01 to 10000)"
-_dollars.__name__ = "amount (dollars, such as 5.50)"
+_count = _number(int, 0, math.inf, "number (0 or more)")
+_workers = _number(int, 1, math.inf, "number (1 or more)")
+_port = _number(int, 1, 65535, "port (1 to 65535)")
+_speed = _number(float, 0.01, 10_000, "speed (0.01 to 10000)")
+_megabytes = _number(float, 0, 1000, "size (megabytes, 0 to 1000)")
+_seconds = _number(float, 0, _LARGE, "number of seconds")
+_dollars = _number(float, 0, _LARGE, "amount (dollars, such as 5.50)")
 
 
 def _part(text: str) -> Part:
@@ -180,20 +173,6 @@ def _part(text: str) -> Part:
 _part.__name__ = "part (N/OF, such as 2/7)"
 
 
-def _port(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 65535:
-        raise ValueError
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < 1e9:
-        raise ValueError
-    return number
-
-
 def _latency(text: str) -> tuple[float, float]:
     if text in emulate.LATENCY:
         return emulate.LATENCY[text]
@@ -204,20 +183,10 @@ def _latency(text: str) -> tuple[float, float]:
     return found
 
 
-def _megabytes(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1000:
-        raise ValueError
-    return number
-
-
-_megabytes.__name__ = "size (megabytes, 0 to 1000)"
-_port.__name__ = "port (1 to 65535)"
-_seconds.__name__ = "number of seconds"
 _latency.__name__ = f"latency ({', '.join(emulate.LATENCY)}, or seconds such as 2-5)"
 
 
-def _init(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _init(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "init",
@@ -228,7 +197,7 @@ def _init(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     parser.add_argument("folder", nargs="?", default=".", metavar="DIR", help="where (default: here)")
 
 
-def _validate(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _validate(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "validate",
@@ -243,7 +212,7 @@ def _validate(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     _json(parser)
 
 
-def _plan(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _plan(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "plan",
@@ -262,7 +231,7 @@ def _plan(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     _json(parser)
 
 
-def _run(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _run(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "run",
@@ -310,7 +279,7 @@ def _run(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     _json(parser)
 
 
-def _cancel(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _cancel(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "cancel",
@@ -324,7 +293,7 @@ def _cancel(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     _allow_private(parser)
 
 
-def _status(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _status(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "status",
@@ -340,7 +309,7 @@ def _status(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     _json(parser)
 
 
-def _verify(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _verify(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "verify",
@@ -359,7 +328,7 @@ def _verify(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     _json(parser)
 
 
-def _restore(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _restore(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "restore",
@@ -373,7 +342,7 @@ def _restore(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     parser.add_argument("--from", dest="source", metavar="FILE", help="this ledger instead of the newest backup")
 
 
-def _unlock(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _unlock(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "unlock",
@@ -387,7 +356,7 @@ def _unlock(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     parser.add_argument("--force", action="store_true", help="end the run that holds it: asked first, then killed")
 
 
-def _report(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _report(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "report",
@@ -414,7 +383,7 @@ def _report(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     parser.add_argument("--pdf", metavar="FILE", help="print it as a PDF too, by the Chromium on this machine")
 
 
-def _review(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _review(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "review",
@@ -443,7 +412,7 @@ def _review(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     _json(parser)
 
 
-def _models(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _models(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "models",
@@ -454,7 +423,7 @@ def _models(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     _json(parser)
 
 
-def _providers(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _providers(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "providers",
@@ -465,7 +434,7 @@ def _providers(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
     _json(parser)
 
 
-def _emulate(commands_: Any) -> None:  # noqa: ANN401  # argparse's own
+def _emulate(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "emulate",

@@ -10,7 +10,7 @@ from pipeline.approvals import read_approvals
 from pipeline.cli.rehearsal import environment_places
 from pipeline.cli.shared import private_folder, read_cells
 from pipeline.cli.show import Console, count
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.ledger import read_ledger
 from pipeline.plan import make_plan
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 def report(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline report``."""
+    for option, named in (("-o", arguments.output), ("--pdf", arguments.pdf)):
+        if named == "":
+            raise UsageError(f"{option} names no file: an empty variable, perhaps")
     expansion = read_cells(arguments, environment_places())
     with read_ledger(private_folder(expansion.manifest)) as ledger:
         if ledger is None:

@@ -25,8 +25,11 @@ class Console:
         self.verbose = verbose
 
     def result(self, text: str = "") -> None:
-        """What was asked for."""
-        print(text)
+        """What was asked for; what the stream's encoding can't write (a name that is not UTF-8) as escapes."""
+        try:
+            print(text)
+        except UnicodeEncodeError as error:
+            print(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
 
     def note(self, text: str) -> None:
         """What is good to know; silent with ``-q``."""

@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.cli.rehearsal import environment_places
 from pipeline.cli.shared import MISSING, private_folder, read_cells, read_manifest
@@ -16,9 +16,7 @@ from pipeline.executors import default_workers
 from pipeline.gateways import DIALECTS
 from pipeline.ledger import RequestRow, end, held, holder, newest, open_ledger, put_back, read_ledger
 from pipeline.types import dollars
-
-if TYPE_CHECKING:
-    from pipeline.verify import Damage
+from pipeline.verify import Damage, Verified
 
 _SETTLED = {
     "id": "the next run finds it by its id and continues it",
@@ -91,7 +89,7 @@ def _open_line(row: RequestRow) -> str:
     )
 
 
-def _document(found: Any, open_requests: tuple[RequestRow, ...], code: int) -> dict[str, Any]:  # noqa: ANN401  # imported late
+def _document(found: Verified, open_requests: tuple[RequestRow, ...], code: int) -> dict[str, Any]:
     return {
         "files": found.files,
         "bytes": found.bytes,

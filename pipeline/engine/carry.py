@@ -21,8 +21,6 @@ from pipeline.types import LocalFile, Provider, Reference
 
 SPARE = 3600.0
 """Seconds before its end from which an upload isn't used any more."""
-
-
 DOWNS = 5
 """Uploads in a row that bring a lane down, after which it is stopped."""
 

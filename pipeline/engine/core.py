@@ -199,8 +199,10 @@ class Engine:
             lane.begin()
             try:
                 ready: tuple[Drive, list[RemoteImage]] | None = None
-                with self._leavable(lambda order=order: order):  # type: ignore[misc]  # bound now, not later
+                with self._leavable() as scope:
                     ready = await self._carry_out(order, lane)
+                if scope.cancelled_caught:
+                    self.session.pending(order, "")
                 if ready is not None:
                     await self._room.acquire()
                     group.start_soon(self._finish, *ready)
@@ -211,16 +213,14 @@ class Engine:
         self._wake()
 
     @contextlib.contextmanager
-    def _leavable(self, order: Callable[[], Order]) -> Iterator[None]:
-        """What an interrupt ends: what is left of the order then waits for another run."""
+    def _leavable(self) -> Iterator[anyio.CancelScope]:
+        """What an interrupt ends: what is left of its order then waits for another run."""
         with anyio.CancelScope() as scope:
             self._cancel.append(scope)
             try:
-                yield
+                yield scope
             finally:
                 self._cancel.remove(scope)
-        if scope.cancelled_caught:
-            self.session.pending(order(), "")
 
     # ── one order ───────────────────────────────────────────────────────────────────────────────
 
@@ -251,12 +251,14 @@ class Engine:
     async def _finish(self, drive: Drive, images: list[RemoteImage]) -> None:
         """An order's images to files and records; its lane is on to the next."""
         try:
-            with self._leavable(lambda: drive.rest):
+            with self._leavable() as scope:
                 try:
                     with anyio.fail_after(drive.provider.deadline):
                         await Finish(drive).run(images)
                 except (RequestError, TimeoutError) as error:
                     await self._ended(drive, error)
+            if scope.cancelled_caught:
+                self.session.pending(drive.rest, "")
         finally:
             self._room.release()
 

@@ -25,11 +25,8 @@ from pipeline.types import Answer, Call, Fate, Flow, Job, RemoteImage, Trace
 
 RESENDS = 6
 """How often a paid call with our own id is sent again after a lost answer, before it is left for the next run."""
-
 MOST_USD = 10**12
 """Micro-dollars that one request may be said to have cost."""
-
-
 ARRIVES = 30.0
 """Seconds in which a call whose answer was lost may still arrive."""
 
@@ -139,8 +136,7 @@ class Drive:
 
     def cost(self, image: RemoteImage) -> int:
         """Micro-dollars: what the gateway tells, or else the provider's price."""
-        sane = isinstance(image.usd, int) and 0 <= image.usd < MOST_USD
-        return image.usd if sane and image.usd is not None else self.provider.usd
+        return image.usd if isinstance(image.usd, int) and 0 <= image.usd < MOST_USD else self.provider.usd
 
     async def carry(self) -> None:
         """Bring the references to the gateway; those of an earlier run's call are sent as they were then."""
@@ -227,17 +223,16 @@ class Drive:
         """An earlier run's call for what nobody wants any more: found and continued, or ended; never sent again."""
         if self.dialect.settles == "trace":
             answer = await self.traced("")
-            following = _advance(flow, answer)
-            await self.receive(answer)
-            return following
-        fate = await self.doubtful_fate()
-        if fate.kind == "accepted" and fate.answer is not None:
-            following = _advance(flow, fate.answer)
-            await self.receive(fate.answer)
-            return following
-        if self.doubt:
-            raise StillOpen("the gateway does not say what became of it")
-        raise TryLater("it was not accepted")
+        else:
+            fate = await self.doubtful_fate()
+            if fate.kind != "accepted" or fate.answer is None:
+                if self.doubt:
+                    raise StillOpen("the gateway does not say what became of it")
+                raise TryLater("it was not accepted")
+            answer = fate.answer
+        following = _advance(flow, answer)
+        await self.receive(answer)
+        return following
 
     def call_out(self, out: bool) -> None:
         """Count it among the paid calls of this spec that are under way."""

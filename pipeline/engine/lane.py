@@ -100,7 +100,7 @@ class Lane(Generic[T]):
         # ``sent``: Unix times of earlier runs' paid calls; the gateway's minute knows nothing of runs.
         since = time.monotonic() - time.time()
         self._paid = deque((since + min(moment, time.time()) for moment in sorted(sent)), maxlen=provider.per_minute)
-        self._merge = Merge(self._settled)
+        self._merge = Merge(self.exchange)
 
     @property
     def down(self) -> bool:
@@ -155,26 +155,8 @@ class Lane(Generic[T]):
             LaneDown: when it was not sent, as the circuit is open, and may leave.
             LaneStopped: when the address is wrong, or nobody has answered there for too long.
         """
-        return await (self._merge.send(call) if call.merged else self._settled(call, on_wire, most, leave=leave))
-
-    async def carry_out(self, steps: Generator[Call, Answer, R], most: int = POLL_TRIES, *, leave: bool = False) -> R:
-        """Answer each call of a dialect's generator, none of them paid, and return what it returns."""
-        try:
-            call = next(steps)
-            while True:
-                call = steps.send(await self.exchange(call, most=most, leave=leave))
-        except StopIteration as done:
-            result: R = done.value
-            return result
-
-    async def _settled(
-        self,
-        call: Call,
-        on_wire: Callable[[bool], None] = lambda _: None,
-        most: int = POLL_TRIES,
-        *,
-        leave: bool = False,
-    ) -> Answer:
+        if call.merged:
+            return await self._merge.send(call)
         reason = "the gateway does not answer"
         tries = 0  # without an answer; who is told to come later does, for as long as the run bears it
         for number in itertools.count():
@@ -193,6 +175,16 @@ class Lane(Generic[T]):
             if not result.held:
                 await anyio.sleep(spread(number))
         raise AssertionError  # pragma: no cover  # the count has no end
+
+    async def carry_out(self, steps: Generator[Call, Answer, R], most: int = POLL_TRIES, *, leave: bool = False) -> R:
+        """Answer each call of a dialect's generator, none of them paid, and return what it returns."""
+        try:
+            call = next(steps)
+            while True:
+                call = steps.send(await self.exchange(call, most=most, leave=leave))
+        except StopIteration as done:
+            result: R = done.value
+            return result
 
     @contextlib.asynccontextmanager
     async def _turn(self, call: Call, *, leave: bool) -> AsyncIterator[None]:

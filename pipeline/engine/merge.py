@@ -57,7 +57,7 @@ class Merge:
         try:
             await anyio.sleep(MOMENT)
             self._close(group)
-            group.answer = await self._send(replace(group.call, json=group.parts))
+            group.answer = await self._send(replace(group.call, json=group.parts, merged=False))
             group.left = False
         except RequestError as error:
             group.error, group.left = error, False

@@ -134,6 +134,9 @@ def _uncallable(call: Call) -> type[RequestError]:
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
+    """Of an address as it is spelt, not as a resolver would take it (:func:`pipeline.addresses.origin`): two libraries
+    may take one host for different ones, and a key must go to no look-alike.
+    """
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 

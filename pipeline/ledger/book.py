@@ -211,7 +211,7 @@ class Ledger:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error | OverflowError | UnicodeError):
-                raise LedgerError(f"{self.folder / 'ledger.sqlite'}: can't be written: {error}") from None
+                raise LedgerError(f"{self.seal.path}: can't be written: {error}") from None
             raise
 
         self.seal.note(serial)

@@ -142,7 +142,7 @@ class Seal:
 
     def break_(self) -> None:
         """Before the database file changes."""
-        self._write({name: value for name, value in self.marker.items() if name != "seal"})
+        self._write(self._without("seal"))
 
     def set(self, serial: int) -> None:
         """After it has changed; ``serial``: the number of the last commit."""
@@ -152,16 +152,16 @@ class Seal:
 
     def begin(self, campaign: str, identity: str) -> None:
         """Remember that this campaign has a ledger."""
-        kept = {name: value for name, value in self.marker.items() if name == "restoring"}
+        kept = {"restoring": self.marker["restoring"]} if "restoring" in self.marker else {}
         self._write({"campaign": campaign, "ledger": identity} | kept)
 
     def restoring(self) -> None:
         """From here on the ledger is not to be used, until :meth:`restored`."""
-        self._write({name: value for name, value in self.marker.items() if name != "seal"} | {"restoring": "yes"})
+        self._write(self._without("seal") | {"restoring": "yes"})
 
     def restored(self) -> None:
         """All that there was to restore is in the ledger."""
-        self._write({name: value for name, value in self.marker.items() if name != "restoring"})
+        self._write(self._without("restoring"))
 
     def close(self) -> None:
         """Close the open file."""
@@ -172,6 +172,9 @@ class Seal:
     def help(self) -> str:
         """What to do about a ledger that can't be trusted."""
         return "`pipeline restore MANIFEST` brings back its last backup and every picture that lies here"
+
+    def _without(self, name: str) -> dict[str, str]:
+        return {other: value for other, value in self.marker.items() if other != name}
 
     def _write(self, marker: dict[str, str]) -> None:
         try:

@@ -58,7 +58,10 @@ def deliver(
             raise UsageError("--originals needs a place for them: -o FOLDER or -o sheet.zip")
         return _as_file(sheet, folder, place, inline)
     except OSError as error:
-        raise StorageError(f"{error.filename or place}: can't be written: {error.strerror or error}") from None
+        named = str(error.filename or place)
+        raise StorageError(
+            f"{place if named.endswith('.part') else named}: can't be written: {error.strerror or error}"
+        ) from None
 
 
 def _as_file(sheet: SheetView, folder: Path, place: Path, inline: int) -> Delivery:
@@ -77,6 +80,8 @@ def _as_folder(sheet: SheetView, folder: Path, place: Path, inline: int, *, orig
         return _as_file(sheet, folder, place / SHEET, inline)
     if place.suffix.lower() == ".pdf":
         raise UsageError(f"-o {place}: for a PDF say --pdf {place}")
+    if os.path.lexists(place) and not place.is_dir():
+        raise UsageError(f"-o {place}: is there already, and is no folder: name a folder, an .html file or a .zip")
     place.mkdir(parents=True, exist_ok=True)
     thumbs = choose(sheet, folder / THUMBS, _BESIDE, inline=inline)
     if thumbs.how == "beside":
@@ -185,5 +190,7 @@ def _copy(source: Path, target: Path, root: Path) -> None:
     try:
         shutil.copyfile(source, temporary)
         temporary.replace(target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target if error.filename2 else error.filename)) from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import subprocess
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -207,9 +208,10 @@ class _Showing:
     def check(self, name: str, original: Path, box: tuple[int, int]) -> None:
         """Note a thumbnail that isn't there."""
         try:
-            there = os.stat(f"{self.folder}/{THUMBS}/{name}").st_size  # noqa: PTH116  # once per picture
+            found = os.lstat(f"{self.folder}/{THUMBS}/{name}")  # once per picture
+            there = found.st_size and stat.S_ISREG(found.st_mode)
         except OSError:
-            there = 0
+            there = False
         if not there:
             self.lacking[name] = original, box
 

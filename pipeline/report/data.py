@@ -99,7 +99,11 @@ def link(path: str | None) -> str | None:
         return None
     if path.isascii() and path.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum():
         return path  # most are: nothing to encode
-    return "/".join(quote(segment.encode("utf-8", "surrogatepass"), safe="") for segment in path.split("/"))
+    try:
+        data = path.encode("utf-8", "surrogateescape")  # a name that is not UTF-8: its own bytes
+    except UnicodeEncodeError:
+        data = path.encode("utf-8", "surrogatepass")
+    return quote(data, safe="/")
 
 
 # ── dimensions ──────────────────────────────────────────────────────────────────────────────────

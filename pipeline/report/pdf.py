@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, printable
 from pipeline.files import write_whole
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -66,10 +66,10 @@ def print_pdf(page: Path, target: Path, *, seconds: float = SECONDS) -> int:
             raise PipelineError(f"{browser}: can't be started: {error.strerror}") from None
         data = made.read_bytes() if made.is_file() else b""
         if not data.startswith(b"%PDF"):
-            told = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            told = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+            why = printable("".join(f": {line[:300]}" for line in told))
             raise PipelineError(
-                f"{browser}: made no PDF (exit code {done.returncode}{f': {told[-1][:300]}' if told else ''}); "
-                "open the sheet in a browser and print it"
+                f"{browser}: made no PDF (exit code {done.returncode}{why}); open the sheet in a browser and print it"
             )
     pages = max((int(first or second) for first, second in _PAGES.findall(data)), default=0)
     if not pages:

@@ -12,6 +12,7 @@ import contextlib
 import io
 import math
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -103,11 +104,11 @@ def _sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:
         if not _NAME.fullmatch(name):
             continue
         try:
-            size = (folder / name).stat().st_size
+            found = (folder / name).lstat()
         except OSError:
             continue
-        if 0 < size <= LARGEST:
-            sizes[name] = size
+        if stat.S_ISREG(found.st_mode) and 0 < found.st_size <= LARGEST:  # a link could bring any file into the sheet
+            sizes[name] = found.st_size
     return sizes
 
 
@@ -120,10 +121,22 @@ def _inlined(files: Mapping[str, Path]) -> dict[str, str]:
     found = {}
     for name, path in files.items():
         try:
-            found[name] = inline_uri(read_bytes(path, LARGEST))
-        except OSError:  # gone in between
+            found[name] = inline_uri(_read(path))
+        except OSError:  # damaged, or gone in between
             continue
     return found
+
+
+def _read(path: Path) -> bytes:
+    """A thumbnail's bytes.
+
+    Raises:
+        OSError: when it can't be read, or is no whole WebP file (RIFF: its length stands at its beginning).
+    """
+    data = read_bytes(path, LARGEST)
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or int.from_bytes(data[4:8], "little") + 8 != len(data):
+        raise OSError(0, "is no whole WebP file", str(path))
+    return data
 
 
 # ── making them fit ─────────────────────────────────────────────────────────────────────────────
@@ -161,11 +174,11 @@ def _small(path: Path, size: int, share: int) -> str | None:
     """
     kept = path.parent / "small" / path.name
     try:
-        data = read_bytes(path, LARGEST)
+        data = _read(path)
         if _encoded(len(data)) <= share:
             return inline_uri(data)
         if kept.is_file() and share * _FULL / 2 < _encoded(kept.stat().st_size) <= share:
-            return inline_uri(read_bytes(kept, LARGEST))
+            return inline_uri(_read(kept))
         with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
             image.load()
             smaller = _shrunk(image, (share - _AROUND - len(_URI)) // 4 * 3, size)

@@ -114,3 +114,16 @@ def press(page: Any, *keys: str) -> None:
     """Press keys, one after another."""
     for key in keys:
         page.keyboard.press(key)
+
+
+def until(page: Any, condition: str, seconds: float = 10) -> None:
+    """Return when a JavaScript condition holds; fail when it doesn't in time.
+
+    Playwright's own ``wait_for_function`` evaluates a string again and again, which the sheet's policy forbids.
+    """
+    late = json.dumps(f"not in {seconds:g} s: {condition}")
+    page.evaluate(
+        f"new Promise((done, fail) => {{ const end = performance.now() + {seconds * 1000}; const look = () => "
+        f"({condition}) ? done(true) : performance.now() > end ? fail(new Error({late})) : setTimeout(look, 20); "
+        "look(); })"
+    )

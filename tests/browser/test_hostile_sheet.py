@@ -15,83 +15,20 @@ from urllib.parse import quote
 
 import pytest
 from browser import fake_sheet
+from browser.hostile_texts import AWAY, PAYLOADS, PWN
+from browser.sheet_page import press, until
 
-from pipeline.report.view import CellView, ReferenceView, SheetView, TakeView
+from pipeline.report.view import CellView, DecisionView, PastView, ReferenceView, SheetView
 
 if not os.environ.get("CI"):  # in CI a missing browser is a failure
     pytest.importorskip("playwright")
+from playwright.sync_api import expect
 
 Watch = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
-PWN = "window.pwned=1"
-AWAY = "https://evil.example/x"
-PAYLOADS = {
-    "end of script": f"</script><script>{PWN}</script>",
-    "end of script, spaced": f"</script ><script\t>{PWN}</script\n>",
-    "end of script in capitals": f"</SCRIPT><SCRIPT>{PWN}</SCRIPT>",
-    "comment": f"<!--<script>{PWN}</script>",
-    "comment in a script": "<!--<script>",
-    "end of a comment": f"--><script>{PWN}</script><!--",
-    "cdata": f"]]><script>{PWN}</script>",
-    "end of title": f"</title><script>{PWN}</script>",
-    "end of style": f"</style><script>{PWN}</script>",
-    "end of textarea": f"</textarea></noscript></template><script>{PWN}</script>",
-    "image": f"<img src=x onerror={PWN}>",
-    "image, quoted out": f'"><img src=x onerror={PWN}>',
-    "image, quoted out singly": f"'><img src=x onerror={PWN}>",
-    "image at a web address": f"<img src={AWAY}.png>",
-    "drawing": f"<svg/onload={PWN}>",
-    "drawing with a script": f"<svg><script>{PWN}</script></svg>",
-    "drawing that is animated": f"<svg><animate onbegin={PWN} attributeName=x dur=1s></svg>",
-    "drawing that uses another": "<svg><use href=\"data:image/svg+xml,<svg id='x'/>#x\"></svg>",
-    "formula": f"<math><mtext><table><mglyph><style><img src=x onerror={PWN}></style></mglyph></table></mtext></math>",
-    "details": f"<details open ontoggle={PWN}><summary>x</summary></details>",
-    "focus": f"<input autofocus onfocus={PWN}>",
-    "attribute": f'" onmouseover="{PWN}" onfocus="{PWN}" autofocus x="',
-    "attribute, singly": f"' onmouseover='{PWN}' onfocus='{PWN}' autofocus x='",
-    "attribute without quotes": f"x onmouseover={PWN} onfocus={PWN} autofocus",
-    "backtick attribute": f"`onmouseover={PWN}`",
-    "address": f"javascript:{PWN}",
-    "address, mixed": f"jAvAsCrIpT:{PWN}",
-    "address, broken": f"java\nscript:{PWN}",
-    "address, tabbed": f"\x01java\tscript:{PWN}",
-    "address, encoded": f"&#106;avascript:{PWN}",
-    "data page": f"data:text/html,<script>{PWN}</script>",
-    "data drawing": f"data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' onload='{PWN}'/>",
-    "data drawing in base64": "data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9IndpbmRvdy5wd25lZD0xIi8+",
-    "visual basic": f"vbscript:{PWN}",
-    "frame": f"<iframe srcdoc='<script>parent.{PWN}</script>'></iframe>",
-    "object": f"<object data='data:text/html,<script>{PWN}</script>'></object><embed src='{AWAY}'>",
-    "base": f"<base href='{AWAY}/'>",
-    "refresh": f"<meta http-equiv=refresh content='0;url={AWAY}'>",
-    "style sheet": f"<link rel=stylesheet href='{AWAY}.css'><style>@import '{AWAY}.css';</style>",
-    "style": f"x;background:url({AWAY}.png)",
-    "style, closed": f"}}body{{background:url({AWAY}.png)}}",
-    "style attribute": f'" style="background:url({AWAY}.png)" x="',
-    "form": f"<form action='{AWAY}'><button autofocus>x</button></form>",
-    "clobbering": "<form id=data></form><a id=query><a id=lightbox name=open><img name=querySelector>",
-    "template": f"{{{{constructor.constructor('{PWN}')()}}}}{{% raw %}}{{{{ 7*7 }}}}",
-    "template literal": f"${{{PWN}}}`+{PWN}+`",
-    "script": f"';{PWN};//\\';{PWN};//\";{PWN};//",
-    "json": f'"}}]}};{PWN};({{"a":[{{"b":"',
-    "json prototype": '{"__proto__":{"pwned":1}}',
-    "prototype": "__proto__",
-    "constructor": "constructor",
-    "line separators": f"\u2028{PWN}\u2029",
-    "line break": f"\r\n{PWN}\r\n",
-    "NUL": f"<\0script>{PWN}</script>",
-    "half a character": f"\ud800<script>{PWN}</script>",
-    "long encoding": f"+ADw-script+AD4-{PWN}+ADw-/script+AD4-",
-    "fullwidth": f"＜script＞{PWN}＜/script＞",
-    "turned around": f"\u202e>tpircs/<1=denwp.wodniw>tpircs<\u202c{PWN}",
-    "backslashes": f"\\u003cscript\\u003e{PWN}\\u003c/script\\u003e\\",
-    "entities": f"&lt;script&gt;{PWN}&lt;/script&gt;&quot;onload={PWN}",
-    "share": "//evil.example/x.png",
-    "share, backslashed": "\\\\evil.example\\x.png",
-    "upwards": "../../../../etc/passwd",
-    "regular expression": "(((((a+)+)+)+)+)$[",
-    "long": "<b>" * 3000,
-}
+WITH_AND_WITHOUT = pytest.mark.parametrize("policy", [True, False], ids=["with policy", "policy stripped"])
+WHEN = "2026-11-21T08:00:00Z"
+NO_FILE = "Failed to load resource: net::ERR_"  # an original that is not beside the sheet, or can't be
 
 
 @dataclass
@@ -104,36 +41,38 @@ class Seen:
 
 def hostile(payloads: dict[str, str]) -> SheetView:
     """A sheet with one tile per payload, which stands in every text field; every second has failed for that reason."""
-    tiles, references = [], []
+    tiles, references, decisions = [], [], {}
     for number, text in enumerate(payloads.values()):
         base = fake_sheet.tile(2, number, "table", "1:1", "failed" if number % 2 else "done")
-        tiles.append(
-            replace(
-                base,
-                label=f"{number} {text}",
-                product=text,
-                product_name=text,
-                product_set=text,
-                tags=(text,),
-                prompt=text,
-                vary=((text, text),),
-                resolution=text,
-                aspect_ratio=text,
-                reason=text,
-                thumb=text if number % 4 > 1 else base.thumb,
-                text=f"@Image1 {text} @Image{number + 1}",
-                references=(number,),
-                key=text,
-                model=text,
-                provider=text,
-                made_at=text,
-                cells=tuple(CellView(f"{number}{part}{text}", text, text, 1, "done") for part in "ab"),
-                earlier=(TakeView(1, text, text),),
-            )
+        key, sha = (text, text) if number % 4 == 0 else (base.key, fake_sheet.digest(text))
+        tile = replace(
+            base,
+            label=f"{number} {text}",
+            product=text,
+            product_name=text,
+            product_set=text,
+            tags=(text,),
+            prompt=text,
+            vary=((text, text),),
+            resolution=text,
+            aspect_ratio=text,
+            reason=text,
+            thumb=text if number % 4 > 1 else base.thumb,
+            text=f"@Image1 {text} @Image{number + 1}",
+            references=(number,),
+            key=key,
+            sha=sha,
+            model=text,
+            provider=text,
+            cells=tuple(CellView(f"{number}{part}{text}", text, 1, "done") for part in "ab"),
+            history=(PastView(1, key, text, text, text, 1, (text,), f"before {text}", text),),
+            stale=text,
         )
+        tiles.append(tile)
+        decisions[key] = DecisionView(sha, text if number % 3 else "rejected", 3, text, text, WHEN)
         references.append(ReferenceView(text, text, text, text, text))
     every = "".join(text for name, text in payloads.items() if name != "long")
-    view = replace(fake_sheet.sheet(tuple(tiles)), references=tuple(references))
+    view = replace(fake_sheet.sheet(tuple(tiles)), references=tuple(references), decisions=decisions, retake=every)
     return replace(view, campaign=every, manifest=every, made_at=every, commit=every, version=every)
 
 
@@ -148,7 +87,7 @@ def written(folder: Path, text: str, policy: bool) -> Path:
 
 def opened(watch: Watch, path: Path, fragment: str = "") -> tuple[Any, Any, Seen]:
     """The sheet in a browser that tells of dialogs and of pages that open."""
-    watched, seen = watch(), Seen()
+    watched, seen = watch(viewport={"width": 1280, "height": 3000}), Seen()
     page = watched.page
 
     def dialog(one: Any) -> None:
@@ -163,6 +102,7 @@ def opened(watch: Watch, path: Path, fragment: str = "") -> tuple[Any, Any, Seen
         "addEventListener('securitypolicyviolation', e => window.broken.push(e.violatedDirective + ' ' + e.blockedURI))"
     )
     watched.open(path, fragment)
+    page.locator("html[data-ready=true]").wait_for(state="attached")
     return watched, page, seen
 
 
@@ -170,19 +110,15 @@ def nothing_ran(watched: Any, page: Any, seen: Seen, path: Path) -> None:
     """No code of theirs ran, nothing was asked for, and what they wrote is text."""
     assert page.evaluate("[window.pwned, ({}).pwned, document.title.length > 0]") == [None, None, True]
     assert page.evaluate("window.broken") == [], "the policy had to stop something"
+    assert [error for error in watched.errors if not error.startswith(NO_FILE)] == []
     assert seen.dialogs == []
     assert {url.split("#")[0] for url in seen.pages} == {path.as_uri()}
-    assert {url.split(":")[0] for url in watched.requests} <= {"file", "data"}
-    assert not [
-        url
-        for url in watched.requests
-        if url.startswith("data:")
-        and not url.startswith("data:image/webp;base64,")
-        and not url.startswith("data:image/jpeg;base64,")
-        and url != "data:,"
-    ]
+    inline = ("data:image/webp;base64,", "data:image/jpeg;base64,")
+    beside = path.parent.as_uri() + "/"
+    assert [url for url in watched.requests if not url.startswith((*inline, beside)) and url != "data:,"] == []
     foreign = (
-        "script:not(#data):not(body > script:last-of-type), iframe, object, embed, base, form:not(#tools), [style*=url]"
+        "script:not(#data):not(body > script:last-of-type), iframe, object, embed, base, link:not([rel=icon]), "
+        "form:not(#tools, #note-form), style:not(head > style), [style*=url]"
     )
     assert page.evaluate(f"document.querySelectorAll({json.dumps(foreign)}).length") == 0
     attributes = (
@@ -190,51 +126,117 @@ def nothing_ran(watched: Any, page: Any, seen: Seen, path: Path) -> None:
     )
     assert page.evaluate(attributes) == []
     links = page.locator("a").evaluate_all("all => all.map(e => new URL(e.href).href)")
-    assert all(link.startswith(path.parent.as_uri() + "/") for link in links)
+    assert [link for link in links if not link.startswith(beside)] == []
 
 
-@pytest.mark.parametrize("policy", [True, False], ids=["with policy", "policy stripped"])
-def test_no_payload_runs_anywhere(watch: Watch, tmp_path: Path, policy: bool) -> None:
-    """Each payload in every field: on the sheet, in the panel, in the filter's chips and text; nothing happens."""
-    from pipeline.report.render import render
-
-    path = written(tmp_path, render(hostile(PAYLOADS)), policy)
-    watched, page, seen = opened(watch, path)
-    assert page.locator(".tile").count() == len(PAYLOADS)
+def through_everything(page: Any) -> list[str]:
+    """Go through all that shows a string of theirs; return the prompts that were shown."""
     page.evaluate(
         "for (const e of document.querySelectorAll('a, button, .tile'))"
         " e.dispatchEvent(new MouseEvent('mouseover', {bubbles: true}))"
     )
-    page.locator(".picture").first.click()
+    press(page, "Home", "Enter")
+    total = int(page.locator("#box-position").text_content().rpartition(" ")[2])
     shown = []
-    for number in range(len(PAYLOADS)):
-        assert page.locator("#box-position").text_content() == f"{number + 1} / {len(PAYLOADS)}"
+    for number in range(total):
+        assert page.locator("#box-position").text_content() == f"{number + 1} of {total}"
         shown.append(page.locator("#box-text").text_content())
-        page.keyboard.press("ArrowRight")
-    page.keyboard.press("Escape")
+        press(page, "c", "v", "ArrowRight")
+    press(page, "Escape", "e", "Escape")
+    page.evaluate("dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))")
+    for facet in range(page.locator("#facets button").count()):
+        page.locator("#facets button").nth(facet).click()
+        press(page, "Space", "Escape")
+    page.get_by_role("button", name="Show all").click()
+    for axis in ("bands", "down", "across"):
+        for option in range(min(6, page.locator(f"#axis-{axis} option").count())):
+            page.locator(f"#axis-{axis}").select_option(index=option)
+    return shown
+
+
+@WITH_AND_WITHOUT
+def test_no_payload_runs_anywhere(watch: Watch, tmp_path: Path, policy: bool) -> None:
+    """Each payload in every field: on the sheet, large, compared, printed, as filter and axis; nothing happens."""
+    path = written(tmp_path, fake_sheet.page(hostile(PAYLOADS)), policy)
+    watched, page, seen = opened(watch, path)
+    assert page.locator("#count").text_content() == f"{len(PAYLOADS)} pictures"
+    shown = through_everything(page)
     for text in ("end of script", "image", "template literal"):
         assert any(PAYLOADS[text] in each for each in shown), "it is there, as text"
     for text in PAYLOADS.values():
         page.locator("#query").fill(text[:200])
-    page.keyboard.press("Escape")
-    page.evaluate("for (const chip of document.querySelectorAll('.chip')) { chip.click(); chip.click(); }")
     nothing_ran(watched, page, seen, path)
 
 
-@pytest.mark.parametrize("policy", [True, False], ids=["with policy", "policy stripped"])
+@WITH_AND_WITHOUT
 def test_no_payload_runs_from_the_address(watch: Watch, tmp_path: Path, policy: bool) -> None:
-    """A link to the sheet with a payload in its fragment, as filter or as chip, is a filter that matches nothing."""
-    from pipeline.report.render import render
-
-    path = written(tmp_path, render(fake_sheet.campaign(1)), policy)
+    """A link to the sheet with a payload in its fragment, wherever there, finds nothing or the usual view."""
+    path = written(tmp_path, fake_sheet.page(fake_sheet.campaign(1)), policy)
     for text in ("end of script", "image", "drawing", "address", "prototype", "regular expression", "line separators"):
         word = quote(PAYLOADS[text])
-        watched, page, seen = opened(watch, path, f"#q={word}&state={word}&{word}={word}&__proto__={word}")
+        everywhere = "&".join(
+            f"{key}={word}" for key in ("bands", "down", "across", "height", "open", word, "__proto__")
+        )
+        watched, page, seen = opened(watch, path, f"#q={word}&hide.state={word}&show.{word}={word}&{everywhere}")
         assert page.locator("#query").input_value().strip() == PAYLOADS[text].strip()
+        page.locator("#clear").click()
+        assert page.locator("#count").text_content() == "6 pictures"
         nothing_ran(watched, page, seen, path)
 
 
-@pytest.mark.parametrize("policy", [True, False], ids=["with policy", "policy stripped"])
+def decisions(texts: list[str]) -> str:
+    """A whole decisions.json of two hostile reviewers who differ on every picture, each about one tile."""
+    tiles = fake_sheet.campaign(11, troubled=False).tiles
+    assert len(tiles) >= len(texts)
+    each = [
+        {"picture": tile.key, "file": tile.sha, "label": text[:300], "take": 1, "decision": decision, "stars": 5}
+        | {"note": text[:4000], "who": (who + text)[:200], "when": WHEN, text: text}
+        for tile, text in zip(tiles, texts, strict=False)
+        for who, decision in (("a", "approved"), ("b", "rejected"))
+    ]
+    return json.dumps({"version": 1, "campaign": "Autumn tableware", "reviewer": texts[0], "decisions": each})
+
+
+@WITH_AND_WITHOUT
+def test_no_payload_of_an_imported_file_runs(watch: Watch, tmp_path: Path, policy: bool) -> None:
+    """Someone else's decisions with payloads as names, notes and labels are text at the pictures and in the lists."""
+    usable = [text for name, text in PAYLOADS.items() if name != "half a character"]
+    path = written(tmp_path, fake_sheet.page(fake_sheet.campaign(11, troubled=False)), policy)
+    watched, page, seen = opened(watch, path)
+    page.keyboard.press("e")
+    page.locator("#import-paste").fill(decisions(usable))
+    expect(page.locator("#review-said")).to_contain_text(f"Reviewers differ on {len(usable)} pictures")
+    assert PAYLOADS["image"] in page.locator("#differ-list").text_content()
+    page.locator("#reviewer").fill(PAYLOADS["image, quoted out"])
+    with page.expect_download() as download:
+        page.locator("#export").click()
+    assert re.fullmatch(r"decisions-[\w .-]+\.json", download.value.suggested_filename)
+    page.keyboard.press("Escape")
+    assert PAYLOADS["end of script"] in page.locator(".verdict").first.get_attribute("title")
+    through_everything(page)
+    page.reload()
+    page.locator("html[data-ready=true]").wait_for(state="attached")
+    assert PAYLOADS["end of script"] in page.locator(".verdict").first.get_attribute("title")
+    nothing_ran(watched, page, seen, path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "null", "{", "[1, null, {}]", '{"__proto__": {"pwned": 1}}', json.dumps(PAYLOADS["image"])]
+)
+def test_what_else_the_browser_keeps_is_no_decision(watch: Watch, tmp_path: Path, text: str) -> None:
+    """Whatever stands in the browser's storage under the sheet's name, the sheet opens and decides."""
+    path = written(tmp_path, fake_sheet.page(fake_sheet.campaign(1)), policy=True)
+    watched, page, seen = opened(watch, path)
+    page.evaluate("text => localStorage.setItem('campaign-pipeline decisions Autumn tableware', text)", text)
+    page.reload()
+    page.locator("html[data-ready=true]").wait_for(state="attached")
+    expect(page.locator("#progress")).to_have_text("Review")
+    press(page, "Home", "p")
+    expect(page.locator("#progress")).to_have_text("1 of 6 decided")
+    nothing_ran(watched, page, seen, path)
+
+
+@WITH_AND_WITHOUT
 def test_no_payload_of_a_manifest_runs(watch: Watch, tmp_path: Path, policy: bool) -> None:
     """The same through the whole pipeline: hostile names, prompts, roles and vary values in a manifest that is run."""
     usable = {name: text for name, text in PAYLOADS.items() if name not in ("half a character", "long")}
@@ -274,11 +276,9 @@ def test_no_payload_of_a_manifest_runs(watch: Watch, tmp_path: Path, policy: boo
     report = folder / "out/c/report.html"
     path = written(report.parent, report.read_text(encoding="utf-8"), policy)
     watched, page, seen = opened(watch, path)
-    assert page.locator(".tile").count() == len(usable)
-    page.locator(".picture").first.click()
-    assert f"</script><script>{PWN}</script>" in page.locator("#box-text").text_content()
-    for _ in usable:
-        page.keyboard.press("ArrowRight")
+    assert page.locator("#count").text_content() == f"{len(usable)} pictures"
+    shown = through_everything(page)
+    assert all(f"</script><script>{PWN}</script>" in each for each in shown)
     nothing_ran(watched, page, seen, path)
 
 
@@ -295,10 +295,66 @@ def test_no_payload_of_a_manifest_runs(watch: Watch, tmp_path: Path, policy: boo
 )
 def test_what_runs_is_seen(watch: Watch, tmp_path: Path, injected: str) -> None:
     """These tests can fail: a sheet with one raw payload in its body is told from a good one."""
-    from pipeline.report.render import render
-
-    text = render(fake_sheet.campaign(1)).replace("</main>", f"{injected}</main>")
+    text = fake_sheet.page(fake_sheet.campaign(1)).replace("</main>", f"{injected}</main>")
     path = written(tmp_path, text, policy=False)
     watched, page, seen = opened(watch, path)
     with pytest.raises(AssertionError):
         nothing_ran(watched, page, seen, path)
+
+
+@pytest.mark.parametrize("injected", [f"<script>{PWN}</script>", f"<img src=x onerror={PWN}>", f"<img src={AWAY}.png>"])
+def test_the_policy_stops_what_is_foreign(watch: Watch, tmp_path: Path, injected: str) -> None:
+    """The policy is in force on ``file://``: foreign script doesn't run, and a web address is not asked."""
+    text = fake_sheet.page(fake_sheet.campaign(1)).replace("</main>", f"{injected}</main>")
+    _, page, _ = opened(watch, written(tmp_path, text, policy=True))
+    until(page, "window.broken.length")
+    assert page.evaluate("window.pwned") is None
+    (stopped,) = page.evaluate("window.broken")
+    assert stopped.startswith(("script-src", f"img-src {AWAY}"))
+
+
+# ── without a script ────────────────────────────────────────────────────────────────────────────
+
+
+def test_without_scripts_there_is_a_gallery(watch: Watch, tmp_path: Path) -> None:
+    """Every picture with its caption, and words that say what is missing; no dead tool, and no hostile text is more."""
+    shown = fake_sheet.campaign(2)
+    path = fake_sheet.write(tmp_path, shown, files=False)
+    watched = watch(java_script_enabled=False)
+    page = watched.open(path)
+    made = {tile.thumb: tile for tile in shown.tiles if tile.thumb}
+    images = page.locator(".gallery img")
+    assert images.count() >= len(made)
+    for number, tile in enumerate(made.values()):
+        images.nth(number).scroll_into_view_if_needed()
+        expect(images.nth(number)).to_be_visible()
+        assert images.nth(number).bounding_box()["height"] > 100
+        expect(page.locator(".gallery figcaption").nth(number)).to_contain_text(tile.label)
+        assert tile.text[:40] in images.nth(number).get_attribute("alt")
+    expect(page.locator(".notice.alone")).to_be_visible()
+    for dead in ("#bar", "#lightbox", "#review", "#toast"):
+        expect(page.locator(dead)).to_be_hidden()
+    assert watched.errors == []
+
+
+def test_hostile_texts_in_the_gallery_are_text(watch: Watch, tmp_path: Path) -> None:
+    """Also where no script runs: no payload has become an element, and nothing was asked for."""
+    path = written(tmp_path, fake_sheet.page(hostile(PAYLOADS)), policy=False)
+    watched = watch(java_script_enabled=False)
+    page = watched.open(path)
+    expect(page.locator(".gallery figure").first).to_be_visible()
+    ours = "noscript, figure, img, figcaption, div, h1, p, span, time, code, dl, dt, dd, svg, rect"
+    expect(page.locator(f":is(.gallery, header) :not({ours})")).to_have_count(0)
+    sources = {each.get_attribute("src").partition(",")[0] for each in page.locator("img").all()}
+    assert sources == {"data:image/webp;base64", "__proto__", "constructor"}  # these two may be files beside it
+    beside = path.parent.as_uri() + "/"
+    assert [url for url in watched.requests if not url.startswith(("data:image/webp", beside))] == []
+
+
+def test_with_scripts_nothing_of_the_gallery_is_seen(watch: Watch, tmp_path: Path) -> None:
+    """With scripting on its blocks are text that takes no room and loads no picture."""
+    page = watch().open(fake_sheet.write(tmp_path, fake_sheet.campaign(2), files=False))
+    page.locator("html[data-ready=true]").wait_for(state="attached")
+    expect(page.locator(".gallery img, .gallery figure")).to_have_count(0)
+    assert page.locator(".gallery").bounding_box()["height"] == 0
+    expect(page.locator(".notice.alone")).to_be_hidden()

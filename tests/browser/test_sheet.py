@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from browser import fake_sheet
-from browser.sheet_page import Box, Look, boxes, data, focused, fragment, looking, press, shown, values
+from browser.sheet_page import Box, Look, boxes, data, focused, fragment, looking, press, shown, until, values
 
 if not os.environ.get("CI"):  # in CI a missing browser is a failure
     pytest.importorskip("playwright")
@@ -106,7 +106,7 @@ def test_rows_are_even_and_full(look: Look, tmp_path: Path, width: int, variants
     path = fake_sheet.write(tmp_path, fake_sheet.matrix(variants=variants), files=False)
     page = look(path, viewport={"width": 700, "height": 3000})
     page.set_viewport_size({"width": width, "height": 3000})
-    page.wait_for_function("room => document.querySelector('#sheet').clientWidth > room", arg=width * 0.9)
+    until(page, f"document.querySelector('#sheet').clientWidth > {width * 0.9}")
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     found = true_shapes(page, width)
     assert len(found) == 12 * variants
@@ -190,6 +190,22 @@ def test_columns_may_be_wider_than_the_window(look: Look, matrix: Path) -> None:
     page = look(matrix, "#across=variant&down=vary.scene", viewport={"width": 360, "height": 3000})
     true_shapes(page, page.evaluate("document.documentElement.scrollWidth"))
     assert min(box.height for box in boxes(page)) >= 60
+
+
+@pytest.mark.parametrize("width", [390, 700, 900])
+def test_columns_beyond_the_window_come_into_view(look: Look, campaign: Path, width: int) -> None:
+    """The picture that keys lead to is in view, also sideways, and the names of the columns stay above it."""
+    page = look(campaign, "#across=product&down=ratio&bands=&height=200", viewport={"width": width, "height": 600})
+    page.keyboard.press("Home")
+    for key in ("ArrowRight",) * 6 + ("ArrowDown",) * 4 + ("End", "ArrowUp", "Home"):
+        page.keyboard.press(key)
+        expect(page.locator(":focus")).to_be_in_viewport(ratio=0.9)
+    page.evaluate("scrollTo(0, 400)")
+    expect(page.locator("#columns span").first).to_be_in_viewport(ratio=1)
+    names, canvas = page.locator("#columns").bounding_box(), page.locator("#canvas").bounding_box()
+    assert names["width"] >= canvas["width"] - 1
+    top = "document.elementFromPoint(60, document.querySelector('#columns').getBoundingClientRect().bottom - 3)"
+    assert page.evaluate(f"Boolean({top}.closest('#columns'))")
 
 
 def test_a_wrong_address_is_the_usual_view(look: Look, campaign: Path) -> None:
@@ -306,7 +322,9 @@ def test_the_arrows_reach_every_picture(look: Look, campaign: Path, view: str) -
     assert order == sorted(order)
 
 
-@pytest.mark.parametrize("view", ["", "#bands=product&down=prompt&height=120", "#bands=&down=&height=100", PIVOT])
+@pytest.mark.parametrize(
+    "view", ["", "#bands=vary.scene&down=&height=120", "#bands=provider&down=ratio&height=80", "#bands=&down=", PIVOT]
+)
 def test_up_and_down_go_straight_on(look: Look, campaign: Path, view: str) -> None:
     """From every picture Down leads to one wholly below, no further than what is straight ahead; Up likewise."""
     page = look(campaign, view, viewport=TALL)
@@ -335,9 +353,10 @@ def test_ten_thousand_pictures_cost_as_little_as_a_hundred(look: Look, many: Pat
     expect(page.locator("#count")).to_have_text("10,000 pictures")
     for share in (0, 0.31, 0.77, 1):
         page.evaluate("share => scrollTo(0, share * (document.documentElement.scrollHeight - innerHeight))", share)
-        page.wait_for_function(
+        until(
+            page,
             "[...document.querySelectorAll('.tile')].some(e => { const b = e.getBoundingClientRect();"
-            " return b.top > 0 && b.bottom < innerHeight && (e.querySelector('img')?.naturalWidth || 0) > 50; })"
+            " return b.top > 0 && b.bottom < innerHeight && (e.querySelector('img')?.naturalWidth || 0) > 50; })",
         )
         assert 0 < page.locator(".tile").count() < 400
         assert page.evaluate("document.querySelectorAll('*').length") < 6000
@@ -345,7 +364,7 @@ def test_ten_thousand_pictures_cost_as_little_as_a_hundred(look: Look, many: Pat
     page.locator("#axis-across").select_option("ratio")
     page.locator("#axis-bands").select_option("vary.scene")
     assert 0 < page.locator(".tile").count() < 400
-    page.locator("#query").fill("product-0133/banner picnic")
+    page.locator("#query").fill("product-0133/banner/picnic-blanket")
     expect(page.locator("#count")).to_have_text("10 of 10,000 pictures")
 
 
@@ -355,8 +374,8 @@ def test_the_focus_survives_scrolling_away(look: Look, many: Path) -> None:
     press(page, "Home", "ArrowRight", "ArrowRight")
     before = focused(page)
     page.evaluate("scrollTo(0, 60000)")
-    page.wait_for_function("[...document.querySelectorAll('.tile')].some(e => e.getBoundingClientRect().top > 100)")
-    page.wait_for_function("document.querySelectorAll('.tile').length < 300 && scrollY > 59000")
+    until(page, "[...document.querySelectorAll('.tile')].some(e => e.getBoundingClientRect().top > 100)")
+    until(page, "document.querySelectorAll('.tile').length < 300 && scrollY > 59000")
     assert focused(page) == before
     page.keyboard.press("ArrowRight")
     assert focused(page) == before + 1

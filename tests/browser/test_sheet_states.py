@@ -1,4 +1,4 @@
-"""What a sheet shows of pictures that are not simply there: every state, proofs, decisions, and sheets of next to nothing."""
+"""What a sheet shows of pictures that are not simply there: states, proofs, decisions; sheets of next to nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from browser import fake_sheet
-from browser.sheet_page import Look, boxes, data, focused, index, looking, press
+from browser.sheet_page import Look, boxes, data, focused, index, looking, press, until
 
 from pipeline.report.header import PROOFS, REHEARSAL
 from pipeline.report.render import render
@@ -117,7 +117,7 @@ def test_a_proof_among_pictures_is_marked(look: Look, tmp_path: Path) -> None:
     """Where only some are proofs, those say so themselves."""
     bought, proof = fake_sheet.tile(1, 0, "table", "1:1"), fake_sheet.tile(2, 0, "table", "1:1", proof=True)
     page = look(fake_sheet.write(tmp_path, fake_sheet.sheet((bought, proof)), files=False))
-    expect(page.locator(".notice:not(.alone)")).to_have_count(0)
+    expect(page.locator("#notice")).to_be_hidden()
     expect(page.locator(".tile .proof")).to_have_count(1)
     expect(page.locator('[data-index="1"] .proof')).to_have_text("proof")
 
@@ -170,7 +170,7 @@ def test_one_picture(look: Look, tmp_path: Path) -> None:
 
 
 def test_a_sheet_without_thumbnails_still_works(look: Look, tmp_path: Path) -> None:
-    """Without small pictures each tile says what it is in its shape, and the original is shown large when it is there."""
+    """Without small pictures each tile says what it is in its shape, and the original is shown large."""
     sheet = fake_sheet.campaign(1)
     path = fake_sheet.write(tmp_path, sheet)
     path.write_text(render(sheet, {}), encoding="utf-8")
@@ -178,7 +178,7 @@ def test_a_sheet_without_thumbnails_still_works(look: Look, tmp_path: Path) -> N
     expect(page.locator(".tile .state").first).to_have_text("No preview")
     expect(page.locator(".tile img")).to_have_count(0)
     page.locator(".picture").first.click()
-    page.wait_for_function("document.querySelector('#side-now img').naturalWidth === 1024")
+    until(page, "document.querySelector('#side-now img').naturalWidth === 1024")
 
 
 def test_neither_thumbnails_nor_originals(look: Look, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_long_names_are_cut_with_an_ellipsis(look: Look, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("address", ["#q=table", "#show.ratio=1%3A1"])
 def test_a_link_to_a_picture_that_its_filter_hides_shows_the_picture(look: Look, campaign: Path, address: str) -> None:
-    """A link with a filter and an open picture which that filter leaves out: the picture that was asked for is shown."""
+    """A link to a picture that its own filter leaves out: the picture that was asked for is shown."""
     label = fake_sheet.tile(2, 0, "banner", "9:16").label
     page = look(campaign, f"{address}&open={label}", alone=True)
     expect(page.locator("#box-label")).to_have_text(label)

@@ -14,11 +14,14 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from PIL import Image
+
+from fakes.at_work import at_work
 
 
 @dataclass
@@ -175,15 +178,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
 
-@contextlib.contextmanager
-def serving(faults: Faults | None = None) -> Iterator[FakeGateway]:
+def serving(faults: Faults | None = None) -> AbstractContextManager[FakeGateway]:
     """A fake gateway for the length of a test."""
-    server = FakeGateway(faults)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return at_work(FakeGateway(faults))

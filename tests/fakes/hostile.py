@@ -16,7 +16,8 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,6 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from PIL import Image
 
+from fakes.at_work import at_work
 from fakes.campaign import HERE, environment, write_campaign
 from fakes.emulated import GATEWAYS, KEYS, provider
 
@@ -282,18 +284,9 @@ def both(*spoils: Spoil) -> Spoil:
     return lambda server, asked: next((reply for spoil in spoils if (reply := spoil(server, asked))), None)
 
 
-@contextlib.contextmanager
-def hostile(*spoils: Spoil) -> Iterator[Hostile]:
+def hostile(*spoils: Spoil) -> AbstractContextManager[Hostile]:
     """The server, for the length of a test."""
-    server = Hostile(both(*spoils))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return at_work(Hostile(both(*spoils)))
 
 
 def campaign(

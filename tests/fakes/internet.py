@@ -12,7 +12,6 @@ import ipaddress
 import select
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fakes.at_work import at_work
 from pipeline import network
 
 SITE = "93.184.215.14"
@@ -161,14 +161,8 @@ def site(
     context.load_cert_chain(file)
     trusting = ssl.create_default_context(cafile=str(file))
     monkeypatch.setattr(network, "_ssl_context", lambda: trusting)
-    with Site(answer, context) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with at_work(Site(answer, context)) as server:
+        yield server
 
 
 def _certificate(folder: Path, names: tuple[str, ...]) -> Path:

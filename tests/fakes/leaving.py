@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fakes.at_work import at_work
 from fakes.campaign import HERE, environment, results, write_campaign
 from fakes.gateway import FakeGateway, Faults, _Handler
 
@@ -241,12 +242,8 @@ def until(process: subprocess.Popen[str], word: str) -> str:
 @contextlib.contextmanager
 def holding(gateway: Gateway) -> Iterator[Gateway]:
     """This gateway at work; in the end it lets go of what it holds."""
-    thread = threading.Thread(target=gateway.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield gateway
-    finally:
-        gateway.release.set()
-        gateway.shutdown()
-        gateway.server_close()
-        thread.join()
+    with at_work(gateway):
+        try:
+            yield gateway
+        finally:
+            gateway.release.set()

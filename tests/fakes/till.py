@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +16,7 @@ from typing import Any, Self
 from soak.forks import Child, Forks
 
 from fakes import gateway
+from fakes.at_work import at_work
 from fakes.clock import Clock
 from fakes.emulated import KEYS
 from fakes.gateway import FakeGateway, Faults
@@ -128,18 +128,11 @@ class Office:
     def __exit__(self, *given: object) -> None:
         self._forks.__exit__(*given)
 
-    @contextlib.contextmanager
-    def till(self, faults: Faults | None = None, price: Callable[[str], int] = lambda _: PRICE) -> Iterator[Till]:
+    def till(
+        self, faults: Faults | None = None, price: Callable[[str], int] = lambda _: PRICE
+    ) -> AbstractContextManager[Till]:
         """A gateway for the length of a test."""
-        server = Till(faults or Faults(), price)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        return at_work(Till(faults or Faults(), price))
 
     def begin(self, *arguments: object, passages: Iterable[str] = (), nth: int = 0) -> Child:
         """Begin a command, which kills itself at the n-th of these passages (see :mod:`soak.points`)."""

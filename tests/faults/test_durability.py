@@ -74,24 +74,24 @@ def killed(variant: str, folder: Path, moment: str) -> tuple[FakeGateway, Path, 
         return gateway, manifest, subprocess.CompletedProcess([], again.returncode, "", said)
 
 
-def intent(variant: str, folder: Path) -> list[str]:
-    """Killed in the middle of the paid call: it is known, and not made again."""
-    gateway, manifest, again = killed(variant, folder, "submits")
+def ended(variant: str, folder: Path, moment: str, code: int, state: str) -> list[str]:
+    """What is wrong after a kill at this moment and a second run: billed once, it ends with this code and state."""
+    gateway, manifest, again = killed(variant, folder, moment)
     wrong = [] if gateway.state.billed.total() == 1 else [f"billed {gateway.state.billed.total()} times"]
     states = {cell["state"] for cell in results(manifest)}
-    if (again.returncode, states) != (3, {"uncertain"}):
+    if (again.returncode, states) != (code, {state}):
         wrong.append(f"exit {again.returncode}, {states}: {again.stderr}")
     return wrong
+
+
+def intent(variant: str, folder: Path) -> list[str]:
+    """Killed in the middle of the paid call: it is known, and not made again."""
+    return ended(variant, folder, "submits", 3, "uncertain")
 
 
 def receipt(variant: str, folder: Path) -> list[str]:
     """Killed in the first poll: the answer to the paid call is known, and the picture comes."""
-    gateway, manifest, again = killed(variant, folder, "polls")
-    wrong = [] if gateway.state.billed.total() == 1 else [f"billed {gateway.state.billed.total()} times"]
-    states = {cell["state"] for cell in results(manifest)}
-    if (again.returncode, states) != (0, {"done"}):
-        wrong.append(f"exit {again.returncode}, {states}: {again.stderr}")
-    return wrong
+    return ended(variant, folder, "polls", 0, "done")
 
 
 CHECKS: dict[str, dict[Check, str]] = {

@@ -21,15 +21,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from fakes.campaign import results, write_campaign
+from fakes.campaign import results
 from PIL import Image
 
 from soak.books import read
 from soak.paced import end, pace, run, start
-from soak.shop import GOOD, Shop, bad_ways, shopping
+from soak.shop import PRODUCTS, Shop, ordered, shopping
 from soak.table import Row
+from soak.ways import GOOD, bad_ways
 
-PICTURES, PRODUCTS = 300, 20
+PICTURES = 300
 KILLS = 25
 RUNS = 12
 """Runs in which all is there, once nobody kills them any more."""
@@ -121,14 +122,7 @@ def campaign(scale: float) -> Iterator[Row]:
     pictures = max(PRODUCTS, round(PICTURES * scale) // PRODUCTS * PRODUCTS)
     script = Script(pictures, chance)
     with shopping(script.way) as shop, Watch(folder / "out", shop) as watch:
-        manifest = write_campaign(
-            folder,
-            count=PRODUCTS,
-            provider={"name": "fake", "base_url": shop.url, "concurrency": 8},
-            prompts={f"table{n}": {"text": f"Place @Image1 on table {n}."} for n in range(pictures // PRODUCTS)},
-            outputs={"aspect_ratio": ["1:1"], "format": ["png"]},
-            budget={"usd": 1000},
-        )
+        manifest = ordered(folder, shop, pictures)
         env = pace(SPEED, pipeline__media__DOWNLOAD_SECONDS=SECONDS)
         kills = sum(killed(shop, manifest, env, pictures, chance, folder) for _ in range(max(1, round(KILLS * scale))))
         runs = 0

@@ -15,16 +15,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from fakes.campaign import write_campaign
-
 from soak.books import read
 from soak.paced import end, pace, run, start
-from soak.shop import WHOLE, Shop, shopping
+from soak.shop import PRODUCTS, Shop, ordered, shopping
 from soak.table import Row
+from soak.ways import WHOLE
 
 DRIPPERS = 20
 OTHERS, FEWEST = 300, 100
-PRODUCTS = 20
 DEADLINE, SHORT = 4.0, 1.5
 """Seconds that a picture may take to come, in a full soak and in a small one: of the real 120."""
 FETCHES = 2
@@ -55,7 +53,7 @@ def campaign(scale: float) -> Iterator[Row]:
         env = pace(50.0, pipeline__media__DOWNLOAD_SECONDS=DEADLINE if full else SHORT, **fetches)
         runs = []
         for name, shop in (("slow", slow), ("fast", fast)):
-            manifest = _manifest(folder / name, shop, pictures)
+            manifest = ordered(folder / name, shop, pictures)
             runs.append((manifest, start(manifest, "--allow-private", env=env, log=folder / f"{name}.txt")))
         slow_manifest, slow_run = runs[0]
         end(runs[1][1], folder / "fast.txt")
@@ -83,17 +81,6 @@ def campaign(scale: float) -> Iterator[Row]:
     if not row.bad:
         shutil.rmtree(folder)
     yield row
-
-
-def _manifest(folder: Path, shop: Shop, pictures: int) -> Path:
-    return write_campaign(
-        folder,
-        count=PRODUCTS,
-        provider={"name": "fake", "base_url": shop.url, "concurrency": 8},
-        prompts={f"table{n}": {"text": f"Place @Image1 on table {n}."} for n in range(pictures // PRODUCTS)},
-        outputs={"aspect_ratio": ["1:1"], "format": ["png"]},
-        budget={"usd": 1000},
-    )
 
 
 def seconds(folder: Path, shop: Shop) -> float:

@@ -96,13 +96,9 @@ class MemoryWire:
         """A paid call: not sent, refused for now or for good, or accepted; then answered, or not."""
         run, account = self.world.run_, self.account
         fault = run.paid.popleft() if run.paid else Paid()
-        await anyio.sleep(0.05)
-        self._alive()
+        if refusal := await self.arrived(fault):
+            return refusal
         match fault.kind:
-            case "unsent":
-                raise TryLater("can't reach the gateway (ConnectError)")
-            case "429" | "503" | "429-date" | "429-bare" | "503-bare" | "401" | "402":
-                return self.not_now(fault.kind, fault.after)
             case "reset-before":
                 raise LostAnswer("the connection broke (ReadError)")
             case "late":
@@ -121,15 +117,22 @@ class MemoryWire:
         match fault.kind:
             case "reset-after":
                 raise LostAnswer("the connection broke (ReadError)")
-            case "garbage":
-                return Answer(200, {}, None)
-            case "empty":
-                return Answer(200, {}, {})
-            case "500" | "502" | "504" | "408":
-                return Answer(int(fault.kind), {}, None)
+            case "garbage" | "empty" | "500" | "502" | "504" | "408":
+                return spoilt(fault.kind)
             case "slow":
                 await anyio.sleep(call.seconds)
         return account.again(job) if known else account.accepted(job)
+
+    async def arrived(self, fault: Paid | Free) -> Answer | None:
+        """A call on its way to the gateway: not sent, refused for now, or there."""
+        await anyio.sleep(0.05)
+        self._alive()
+        match fault.kind:
+            case "unsent":
+                raise TryLater("can't reach the gateway (ConnectError)")
+            case "429" | "503" | "429-date" | "429-bare" | "503-bare" | "401" | "402":
+                return self.not_now(fault.kind, fault.after)
+        return None
 
     def _alive(self) -> None:
         if not self.world.alive:
@@ -142,21 +145,13 @@ class MemoryWire:
         fault = run.free.popleft() if run.free else Free()
         if self.provider.name.startswith("fake") and fault.kind in MISREAD:
             fault = Free("500")
-        await anyio.sleep(0.05)
-        self._alive()
+        if refusal := await self.arrived(fault):
+            return refusal
         match fault.kind:
-            case "unsent":
-                raise TryLater("can't reach the gateway (ConnectError)")
-            case "429" | "503" | "429-date" | "429-bare" | "503-bare" | "401" | "402":
-                return self.not_now(fault.kind, fault.after)
             case "reset":
                 raise LostAnswer("the connection broke (ReadError)")
-            case "garbage":
-                return Answer(200, {}, None)
-            case "empty":
-                return Answer(200, {}, {})
-            case "404" | "500":
-                return Answer(int(fault.kind), {}, None)
+            case "garbage" | "empty" | "404" | "500":
+                return spoilt(fault.kind)
             case "slow":
                 await anyio.sleep(call.seconds)
         return self.account.ask(call)
@@ -168,3 +163,8 @@ class MemoryWire:
             return Answer(int(status), {}, {"error": "not now"})
         text = email.utils.formatdate(self.world.clock.unix() + after, usegmt=True) if how == "date" else f"{after:g}"
         return Answer(int(status), {"retry-after": text}, {"error": "not now"})
+
+
+def spoilt(kind: str) -> Answer:
+    """An answer that says nothing: no JSON, an empty one, or a status alone."""
+    return Answer(int(kind) if kind.isdecimal() else 200, {}, {} if kind == "empty" else None)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import json
 import queue
-import threading
 from contextlib import contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from fakes.at_work import at_work
 from PIL import Image
 
 from pipeline.errors import ManifestError
@@ -92,15 +92,19 @@ def schemas():
 
 
 @contextmanager
-def receiver(told):
-    """Yield the address of a server, and a queue of what is sent there, as ``told(handler, body)`` puts it."""
-    news = queue.Queue()
+def receiver(told, *answers):
+    """Yield the address of a server, and a queue of what is sent there, as ``told(handler, body)`` puts it.
+
+    The first requests are answered with ``answers``, then with 200.
+    """
+    news, left = queue.Queue(), list(answers)
 
     class Handler(BaseHTTPRequestHandler):
         def take(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            news.put(told(self, body))
-            self.send_response(200)
+            answer = left.pop(0) if left else 200
+            news.put(told(self, body))  # first: the answer lets the next one go
+            self.send_response(answer)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -113,12 +117,5 @@ def receiver(told):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with at_work(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}", news
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

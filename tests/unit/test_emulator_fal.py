@@ -8,12 +8,11 @@ import io
 import json
 import queue
 import re
-import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
+import kit
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -407,29 +406,11 @@ def test_prices():
 @contextmanager
 def receiver(*answers):
     """A webhook's URL, and a queue of what came in; the first requests are answered with ``answers``, then 200."""
-    came, left = queue.Queue(), list(answers)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
-            answer = left.pop(0) if left else 200
-            came.put((self.path, dict(self.headers.items()), body))  # first: the answer lets the next one go
-            self.send_response(answer)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/hook?of=me", came
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with kit.receiver(lambda handler, body: (handler.path, dict(handler.headers.items()), body), *answers) as (
+        url,
+        came,
+    ):
+        yield f"{url}/hook?of=me", came
 
 
 def verified(client, headers, body):

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import anyio
 import httpx
 import pytest
+from fakes.at_work import at_work
 from fakes.internet import OTHER, SITE, Internet, connected, reply, site, trap
 from PIL import Image
 
@@ -332,15 +332,11 @@ class _ProxyHandler(BaseHTTPRequestHandler):
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch, internet: Internet) -> Iterator[Proxy]:
     """The proxy that the environment names."""
-    with Proxy() as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
+    with at_work(Proxy()) as server:
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("http_proxy", f"127.0.0.1:{server.server_port}")
         monkeypatch.setenv("no_proxy", "direct.example,.inside.example,port.example:8443")
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_a_proxy_of_the_environment_is_used(proxy: Proxy, internet: Internet) -> None:

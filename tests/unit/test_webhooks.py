@@ -9,7 +9,6 @@ import http.client
 import json
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -21,6 +20,7 @@ import anyio.to_thread
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from fakes.at_work import at_work
 
 from pipeline.addresses import Reach
 from pipeline.engine.hints import Hints
@@ -76,12 +76,8 @@ class _KeyHandler(BaseHTTPRequestHandler):
 @pytest.fixture
 def keys() -> Iterator[KeyServer]:
     """A running key server."""
-    with KeyServer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with at_work(KeyServer()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def send(

@@ -50,6 +50,7 @@ export function showSheet() {
   $("canvas").style.height = `${Math.ceil(app.layout.height)}px`;
   const last = app.layout.columns[app.layout.columns.length - 1];
   $("canvas").style.width = last && last.x + last.width > room ? `${Math.ceil(last.x + last.width)}px` : "";
+  $("columns").style.minWidth = $("canvas").style.width; // its ground goes as far as what scrolls under it
   $("empty").hidden = app.shown.length > 0;
   drawColumns();
   if (anchor !== null && app.cursor >= 0) scrollTo({ top: app.layout.y[app.cursor] - anchor, behavior: "instant" });
@@ -215,6 +216,10 @@ function scrollToTile(tile) {
   const bottom = top + app.layout.h[tile] + 40;
   if (top - above < scrollY) scrollTo({ top: top - above, behavior: "instant" });
   else if (bottom > scrollY + innerHeight) scrollTo({ top: bottom - innerHeight, behavior: "instant" });
+  const left = app.layout.x[tile] + $("canvas").offsetLeft - 16;
+  const right = left + app.layout.w[tile] + 32;
+  if (left < scrollX) scrollTo({ left, behavior: "instant" });
+  else if (right > scrollX + document.documentElement.clientWidth) scrollTo({ left: right - document.documentElement.clientWidth, behavior: "instant" });
 }
 
 /** @param {"left" | "right" | "up" | "down"} way */

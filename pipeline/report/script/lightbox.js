@@ -7,12 +7,13 @@ import { $, make, mark } from "./dom.js";
 import { moveCursor, positionOf, setCursor } from "./grid.js";
 import { fillDecision, fillPanel, startPanel } from "./panel.js";
 import { app } from "./state.js";
+import { clearFilter } from "./tools.js";
 import { fit } from "./zoom.js";
 
 /** @typedef {import("./compare.js").Partner} Partner */
 
 let way = "side";
-let comparing = false;
+let comparing = false; // also while leafing past a picture that has no partner
 let chosen = 0;
 /** Whoever wants to know that another picture is shown. @type {() => void} */
 let moved = () => {};
@@ -25,6 +26,7 @@ export function isOpen() {
 /** @param {number} tile */
 export function openBox(tile) {
   if (tile < 0) return;
+  if (!app.layout.order.includes(tile)) clearFilter(); // who asks for a picture by name wants that one
   setCursor(tile, { focus: false, scroll: false });
   if (!isOpen()) {
     fit();
@@ -52,16 +54,15 @@ function showBox() {
   const tile = app.cursor;
   const partners = partnersOf(tile);
   const partner = comparing ? partners[Math.min(chosen, partners.length - 1)] ?? null : null;
-  comparing = partner !== null;
   showSide($("side-now"), originalOf(tile), sheet.tiles.thumb[tile], altOf(tile), partner ? "now" : "");
   $("side-then").hidden = !partner;
   if (partner) showSide($("side-then"), partner.href, partner.thumb, partner.name, partner.name);
   else $("side-then").replaceChildren();
-  $("stage").classList.toggle("comparing", comparing);
-  $("compare-tools").hidden = !comparing;
-  $("box-compare").setAttribute("aria-pressed", String(comparing));
+  $("stage").classList.toggle("comparing", partner !== null);
+  $("compare-tools").hidden = !partner;
+  $("box-compare").setAttribute("aria-pressed", String(partner !== null));
   $("box-compare").disabled = partners.length === 0;
-  if (comparing) {
+  if (partner) {
     $("partner").replaceChildren(...partners.map((each, at) => new Option(each.name, String(at), at === chosen, at === chosen)));
     showWay(way, Number($("share").value));
     for (const each of document.querySelectorAll("#compare-tools [data-way]")) each.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (each).dataset.way === way));
@@ -102,7 +103,7 @@ function showSide(/** @type {any} */ figure, /** @type {?string} */ href, /** @t
 
 /** Compare, or no longer. */
 export function toggleCompare() {
-  comparing = !comparing;
+  comparing = !comparing && partnersOf(app.cursor).length > 0;
   chosen = 0;
   showBox();
 }

@@ -6,6 +6,7 @@ import { $, say } from "./dom.js";
 import { forgetSearch } from "./filter.js";
 
 const EVERY = 2000;
+const SMALL = 60_000; // bytes; browsers send no more than 64 KiB of a page that is being left
 const ENDED = "pipeline review has ended";
 
 /** Decisions that the server has, each as one line. @type {Set<string>} */
@@ -18,6 +19,7 @@ export function startLive(changed) {
   const { decisions, data } = sheet.served;
   let waiting = 0;
   onDecision(() => {
+    $("saved").textContent = "Saving …";
     clearTimeout(waiting);
     waiting = setTimeout(() => void save(decisions), 300);
   });
@@ -36,16 +38,15 @@ function unsent() {
 async function save(address) {
   const name = reviewer() || NAMELESS;
   const decisions = unsent();
-  if (!decisions.length) return;
+  if (!decisions.length) return void ($("saved").textContent = "");
+  const body = new Blob([JSON.stringify(exported(name, decisions))], { type: "application/json" });
   $("saved").textContent = "Saving …";
   try {
-    const answer = await fetch(address, {
-      method: "POST", body: JSON.stringify(exported(name, decisions)), headers: { "Content-Type": "application/json" }, keepalive: decisions.length < 100,
-    });
+    const answer = await fetch(address, { method: "POST", body, keepalive: body.size < SMALL });
     if (!answer.ok) throw new Error((await answer.text()).slice(0, 300) || `status ${answer.status}`);
     for (const each of decisions) sent.add(JSON.stringify(each));
     lost = false;
-    $("saved").textContent = `Saved in approvals.yaml as ${name}`;
+    $("saved").textContent = unsent().length ? "Saving …" : `Saved in approvals.yaml as ${name}`;
   } catch (error) {
     lost = true;
     $("saved").textContent = "Not saved";

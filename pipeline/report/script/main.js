@@ -51,5 +51,10 @@ followAddress();
 showProgress();
 addEventListener("hashchange", followAddress);
 document.documentElement.dataset.ready = "true";
-if (document.readyState === "loading") addEventListener("DOMContentLoaded", redraw); // the last thumbnails come after this script
+if (document.readyState === "loading") {
+  addEventListener("DOMContentLoaded", () => { // the last thumbnails come after this script
+    redraw();
+    refreshBox();
+  });
+}
 startLive(showAll);

@@ -73,16 +73,16 @@ function download() {
 function take(text, name = "") {
   try {
     const { adopted, older, unknown, differs } = imported(text);
-    tell(name, `${count(adopted, "decision")} taken in` + (older ? `, ${older} not newer than what was here` : "") +
+    report(name, `${count(adopted, "decision")} taken in` + (older ? `, ${older} not newer than what was here` : "") +
       (unknown ? `, ${unknown} on pictures that this sheet doesn't show` : "") + (differs ? `. Reviewers differ on ${count(differs, "picture")}.` : "."));
   } catch (error) {
-    tell(name, error instanceof Error ? error.message : String(error));
+    report(name, error instanceof Error ? error.message : String(error));
   }
   fillReview();
 }
 
 /** @param {string} name @param {string} text is added where several files are taken in, so that no refusal is overlooked */
-function tell(name, text) {
+function report(name, text) {
   if (name) $("review-said").append(make("span", "", `${name}: ${text} `));
   else $("review-said").textContent = text;
 }

@@ -119,7 +119,7 @@ function applyView() {
 }
 
 /** Show everything again. */
-function clearFilter() {
+export function clearFilter() {
   app.view.filter = { words: "", hidden: new Map() };
   $("query").value = "";
   showAnew();

@@ -96,6 +96,12 @@ def numbered(count: int, each: str, joint: str = "\n") -> str:
     return joint.join(each.replace("#", str(number)) for number in range(count))
 
 
+def crowd(count: int, text: str = "a", more: str = "") -> str:
+    """A manifest of so many products in one prompt."""
+    products = "{mugs: [" + numbered(count, "{id: p#}", ",") + "]}"
+    return good(products=products, prompts="{t: {text: " + text + "}}", more=more)
+
+
 def beside(name: str, content: str | bytes | Callable[[], str]) -> Callable[[Path], object]:
     """Makes a file beside the manifest."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes.hostile_manifests.kit import GOOD, Case, good, numbered
+from fakes.hostile_manifests.kit import GOOD, Case, crowd, good, numbered
 
 MATRIX = [
     Case(
@@ -91,20 +91,12 @@ MATRIX = [
     ),
     Case(
         "many rules, many places",
-        lambda: good(
-            products="{mugs: [" + numbered(50_000, "{id: p#}", ",") + "]}",
-            prompts="{t: {text: a}}",
-            more="outputs: {exclude: [" + numbered(1000, "{product: 'x#*'}", ", ") + "]}\n",
-        ),
+        lambda: crowd(50_000, more="outputs: {exclude: [" + numbered(1000, "{product: 'x#*'}", ", ") + "]}\n"),
         "take more than 3,000,000 comparisons",
     ),
     Case(
         "many globs, many places",
-        lambda: good(
-            products="{mugs: [" + numbered(50_000, "{id: p#}", ",") + "]}",
-            prompts="{t: {text: a}}",
-            more="outputs: {exclude: [{product: [" + numbered(1000, "'*x#*'", ", ") + "]}]}\n",
-        ),
+        lambda: crowd(50_000, more="outputs: {exclude: [{product: [" + numbered(1000, "'*x#*'", ", ") + "]}]}\n"),
         "take more than 3,000,000 comparisons",
     ),
     Case(
@@ -114,11 +106,7 @@ MATRIX = [
     ),
     Case(
         "many rules for nothing of much",
-        lambda: good(
-            products="{mugs: [" + numbered(20_000, "{id: p#}", ",") + "]}",
-            prompts="{t: {text: a}}",
-            more="outputs: {exclude: [" + numbered(20, "{product: px#}", ", ") + "]}\n",
-        ),
+        lambda: crowd(20_000, more="outputs: {exclude: [" + numbered(20, "{product: px#}", ", ") + "]}\n"),
         "the rule matches nothing",
     ),
     Case(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes.hostile_manifests.kit import GOOD, MANY, Case, good, numbered, product, prompt
+from fakes.hostile_manifests.kit import GOOD, MANY, Case, crowd, good, numbered, product, prompt
 
 MANY_MISTAKES = [
     Case(
@@ -60,24 +60,17 @@ MANY_MISTAKES = [
     ),
     Case(
         "many undefined names",
-        lambda: good(
-            products="{mugs: [" + numbered(96_000, "{id: p#}", ",") + "]}", prompts="{t: {text: 'a {{ b }}'}}"
-        ),
+        lambda: crowd(96_000, "'a {{ b }}'"),
         "'b' is not defined (product p0 and at least 99 more)",
     ),
     Case(
         "many lacking images",
-        lambda: good(
-            products="{mugs: [" + numbered(96_000, "{id: p#}", ",") + "]}",
-            prompts="{t: {text: 'a @Image1', images: [product.front]}}",
-        ),
+        lambda: crowd(96_000, "'a @Image1', images: [product.front]"),
         "there is no image 'product.front' here",
     ),
     Case(
         "many empty slots",
-        lambda: good(
-            products="{mugs: [" + numbered(96_000, "{id: p#}", ",") + "]}", prompts="{t: {text: 'a @Image1'}}"
-        ),
+        lambda: crowd(96_000, "'a @Image1'"),
         "@Image1 names no reference",
     ),
     Case("many equal values", lambda: GOOD + "outputs: {resolution: [" + "a," * MANY + "a]}", "stands twice"),
@@ -88,38 +81,22 @@ MANY_MISTAKES = [
     ),
     Case(
         "many unoffered ratios",
-        lambda: good(
-            products="{mugs: [" + numbered(50_000, "{id: p#}", ",") + "]}",
-            prompts="{t: {text: a}}",
-            more="providers: [aimlapi]\noutputs: {aspect_ratio: auto}\n",
-        ),
+        lambda: crowd(50_000, more="providers: [aimlapi]\noutputs: {aspect_ratio: auto}\n"),
         "aspect_ratio 'auto' is not offered",
     ),
     Case(
         "many equal paths",
-        lambda: good(
-            products="{mugs: [" + numbered(90_000, "{id: p#}", ",") + "]}",
-            prompts="{t: {text: a}}",
-            more='outputs: {path: "a.{{ ext }}"}\n',
-        ),
+        lambda: crowd(90_000, more='outputs: {path: "a.{{ ext }}"}\n'),
         "two cells have the path 'a.png'",
     ),
     Case(
         "many bad paths",
-        lambda: good(
-            products="{mugs: [" + numbered(90_000, "{id: p#}", ",") + "]}",
-            prompts="{t: {text: a}}",
-            more='outputs: {path: "../{{ product.id }}.{{ ext }}"}\n',
-        ),
+        lambda: crowd(90_000, more='outputs: {path: "../{{ product.id }}.{{ ext }}"}\n'),
         "is no path inside the output folder",
     ),
     Case(
         "many undefined paths",
-        lambda: good(
-            products="{mugs: [" + numbered(90_000, "{id: p#}", ",") + "]}",
-            prompts="{t: {text: a}}",
-            more='outputs: {path: "{{ x }}.{{ ext }}"}\n',
-        ),
+        lambda: crowd(90_000, more='outputs: {path: "{{ x }}.{{ ext }}"}\n'),
         "'x' is not defined",
     ),
     Case(

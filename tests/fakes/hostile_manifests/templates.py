@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes.hostile_manifests.kit import Case, good, numbered, prompt
+from fakes.hostile_manifests.kit import Case, crowd, good, prompt
 
 TEMPLATES = [
     Case("class", prompt("{{ ''.__class__.__mro__[1].__subclasses__() }}"), "templates can't use 'call'"),
@@ -64,18 +64,12 @@ TEMPLATES = [
     ),
     Case(
         "rendered often",
-        lambda: good(
-            products="{mugs: [" + numbered(96_000, "{id: p#}", ",") + "]}",
-            prompts='{t: {text: "' + "{{ product.id }}" * 400 + '"}}',
-        ),
+        lambda: crowd(96_000, '"' + "{{ product.id }}" * 400 + '"'),
         "takes more than 20,000,000 steps",
     ),
     Case(
         "long texts often",
-        lambda: good(
-            products="{mugs: [" + numbered(20_000, "{id: p#}", ",") + "]}",
-            prompts="{t: {text: '" + "x" * 19_000 + "'}}",
-        ),
+        lambda: crowd(20_000, "'" + "x" * 19_000 + "'"),
         "the prompts up to here render to more than 150 MB",
     ),
     Case("huge number", prompt("{{ " + "9" * 5000 + " }}"), "a number in the template can't be read"),
