@@ -136,7 +136,7 @@ def _json(data: bytes, file: str) -> tuple[Any, str]:
     except json.JSONDecodeError as error:
         mark, fact = Mark(file, error.lineno, error.colno), f"not valid JSON: {error.msg}"
     except RecursionError:
-        mark, fact = Mark(file, 1, 1), "is nested too deeply"
+        mark, fact = Mark(file, 1, 1), "not valid JSON: nested too deeply"
     except ValueError as error:
         told = "a number is too long" if "int_max_str_digits" in str(error) else str(error)
         mark, fact = Mark(file, 1, 1), f"not valid JSON: {told}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -26,7 +27,8 @@ def write_whole(target: Path, data: bytes, *, mode: int = 0o666) -> os.stat_resu
             stat = os.fstat(out.fileno())
         temporary.replace(target)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing can be written, it isn't there either
+            temporary.unlink()
         if isinstance(error, OSError):  # of the file that was meant, not of the temporary one
             raise OSError(error.errno, error.strerror, str(target)) from None
         raise

@@ -57,8 +57,10 @@ class _Handler(Connection):
     most = MOST
 
     def _get(self) -> None:
-        self.close_connection |= self._sends()  # what nobody reads
-        self._answer(self._judged() or self._found())
+        judged = self._judged()
+        # What nobody reads; and who may not ask keeps no connection from who may.
+        self.close_connection |= self._sends() or judged is not None
+        self._answer(judged or self._found())
 
     def _post(self) -> None:
         answer = self._judged() or self._doubtful()

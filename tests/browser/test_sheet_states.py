@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from browser import fake_sheet
-from browser.sheet_page import Look, boxes, data, focused, index, looking, press, until
+from browser.sheet_page import Look, boxes, focused, index, looking, press, until
 
 from pipeline.report.header import PROOFS, REHEARSAL
 from pipeline.report.render import render
@@ -229,4 +229,4 @@ def test_a_link_to_a_picture_that_its_filter_hides_shows_the_picture(look: Look,
     expect(page.locator("#box-label")).to_have_text(label)
     assert not page.locator("#box-position").text_content().startswith("0 ")
     page.keyboard.press("Escape")
-    assert data(page)["tiles"]["label"][focused(page)] == label
+    expect(page.locator(f'[data-index="{index(page, label)}"] .picture')).to_be_focused()

@@ -91,14 +91,14 @@ def start(manifest: Path, *arguments: object, env: dict[str, str] | None = None)
     return subprocess.Popen(given, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for_line(process: subprocess.Popen[str], word: str) -> None:
-    """Until a process says this on standard error."""
+def wait_for_line(process: subprocess.Popen[str], word: str) -> str:
+    """What a process says on standard error until it says this."""
     assert process.stderr is not None
     said = ""
     for line in process.stderr:
         said += line
         if word in line:
-            return
+            return said
     raise AssertionError(f"it never said {word!r}: {said}")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fakes.at_work import at_work
-from fakes.campaign import HERE, environment, results, write_campaign
+from fakes.campaign import HERE, environment, results, wait_for_line, write_campaign
 from fakes.gateway import FakeGateway, Faults, _Handler
 
 PICTURES = 12
@@ -152,7 +152,7 @@ def leave(folder: Path, moment: Moment, sign: signal.Signals, *, twice: bool = F
             process.send_signal(sign)
             said = ""
             if moment.released or twice:
-                said = until(process, "stopping")
+                said = wait_for_line(process, "stopping")
             if twice:
                 given = time.monotonic()
                 process.send_signal(sign)
@@ -226,17 +226,6 @@ def _held_at(
                 assert process.poll() is None, process.communicate()
                 os.sched_yield()
         yield process, let_go.close
-
-
-def until(process: subprocess.Popen[str], word: str) -> str:
-    """What a process says on standard error until it says this."""
-    assert process.stderr is not None
-    said = ""
-    for line in process.stderr:
-        said += line
-        if word in line:
-            return said
-    raise AssertionError(f"it never said {word!r}: {said}")
 
 
 @contextlib.contextmanager

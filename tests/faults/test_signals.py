@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fakes.campaign import write_campaign
-from fakes.leaving import MOMENTS, PIPES, Gateway, Left, command, holding, leave, until
+from fakes.campaign import wait_for_line, write_campaign
+from fakes.leaving import MOMENTS, PIPES, Gateway, Left, command, holding, leave
 from soak.signals import judged
 
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
@@ -99,7 +99,7 @@ def test_a_signal_to_the_whole_group_is_one_to_the_run(tmp_path: Path, sign: sig
             given = time.monotonic()
             os.killpg(process.pid, sign)
             code, seconds = process.wait(30), time.monotonic() - given
-            said = until(process, "interrupted: run again")
+            said = wait_for_line(process, "interrupted: run again")
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()

@@ -68,7 +68,8 @@ export function ratioOf(tile) {
 
 /** @param {number} tile @returns {string} what a picture shows, for who can't see it */
 export function altOf(tile) {
-  const text = sheet.texts[sheet.tiles.text[tile]].replace(/\s+/g, " ").trim();
+  const shown = stateOf(tile) === "stale" ? sheet.history[tile]?.at(-1)?.text : null; // what stands there was made from
+  const text = (shown ?? sheet.texts[sheet.tiles.text[tile]]).replace(/\s+/g, " ").trim();
   return `${sheet.tiles.label[tile]}: ${text.length > 160 ? text.slice(0, 160).trimEnd() + "…" : text}`;
 }
 

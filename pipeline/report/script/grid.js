@@ -20,6 +20,8 @@ const tiles = new Map();
 const headings = new Map();
 /** @type {string[]} */
 let told = [];
+/** Tile → its place in the order. @type {Map<number, number>} */
+let places = new Map();
 let room = 0;
 let drawn = sheet;
 
@@ -44,6 +46,7 @@ export function showSheet() {
   const usual = frame(usualHeight());
   const layOut = app.view.height ? layOutAt : layOutWell;
   app.layout = layOut(pivot, sheet.tiles.label.length, usual, innerHeight * 0.8);
+  places = new Map(app.layout.order.map((tile, at) => [tile, at]));
   told = captionKeys();
   if (!app.layout.order.includes(app.cursor)) app.cursor = app.layout.order[0] ?? -1;
   clear();
@@ -146,6 +149,7 @@ function placeTile(element, tile) {
   const picture = element.firstElementChild;
   picture.style.height = `${h[tile].toFixed(1)}px`;
   picture.tabIndex = tile === app.cursor ? 0 : -1;
+  element.setAttribute("aria-posinset", String((places.get(tile) ?? 0) + 1));
   element.setAttribute("aria-setsize", String(order.length));
 }
 
