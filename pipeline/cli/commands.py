@@ -77,7 +77,7 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
     expansion = read_cells(arguments, environment_places())
     warn_of(expansion, console)
     with read_ledger(expansion.manifest.outputs.folder / PRIVATE) as ledger:
-        made = planned(expansion, ledger, arguments)
+        made = planned(expansion, ledger, arguments, console)
         budget = micro(arguments.budget)
         if arguments.json:
             console.result(json.dumps(plan_json(made, budget), indent=2, ensure_ascii=False))

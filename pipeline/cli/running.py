@@ -69,7 +69,7 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
             sweep(manifest.outputs.folder)
         if places.emulated:
             forget_open(ledger)
-        before = planned(expansion, ledger, arguments, saved, approvals)
+        before = planned(expansion, ledger, arguments, console, saved, approvals)
         if before.held:
             console.warn(held_words(before))
         code, document = _carry_out(before, ledger, arguments, console, places, reach)

@@ -58,21 +58,21 @@ def selected(arguments: argparse.Namespace, pictures: frozenset[str] | None = No
 
 
 def _rejected(
-    expansion: Expansion, ledger: Ledger | None, arguments: argparse.Namespace, approvals: Approvals
+    expansion: Expansion,
+    ledger: Ledger | None,
+    arguments: argparse.Namespace,
+    approvals: Approvals,
+    console: Console,
 ) -> frozenset[str]:
-    """The pictures of ``--retake rejected``, and of the globs beside it.
-
-    Raises:
-        UsageError: when none is rejected.
-    """
+    """The pictures of ``--retake rejected``, and of the globs beside it. None is no mistake, but told."""
     now = reach_verdicts(expansion, ledger, ledger.snapshot(), approvals).rejected if ledger else {}
     named = named_by(expansion.cells, [glob for glob in arguments.retake if glob != REJECTED])
-    if not now and not named:
+    if not now:
         before = sum(decision.rejected for decision in approvals.by_key.values())
-        if before:
-            raise UsageError(f"no picture is rejected as it is now ({before:,} were before): review the newest takes")
-        raise UsageError(
-            "no picture is rejected: decide on the contact sheet, export the decisions, "
+        console.warn(
+            f"no picture is rejected as it is now ({before:,} were before): review the newest takes"
+            if before
+            else "no picture is rejected: decide on the contact sheet, export the decisions, "
             f"and bring them in with `pipeline review {arguments.manifest} --import decisions.json`"
         )
     return frozenset(now) | named
@@ -82,6 +82,7 @@ def planned(
     expansion: Expansion,
     ledger: Ledger | None,
     arguments: argparse.Namespace,
+    console: Console,
     saved: dict[str, Any] | None = None,
     approvals: Approvals | None = None,
 ) -> Plan:
@@ -97,7 +98,7 @@ def planned(
     approvals = read_approvals(expansion.manifest) if approvals is None else approvals
     pictures = None
     if REJECTED in (arguments.retake or ()):
-        pictures = frozenset(saved["takes"]) if saved else _rejected(expansion, ledger, arguments, approvals)
+        pictures = frozenset(saved["takes"]) if saved else _rejected(expansion, ledger, arguments, approvals, console)
     made = make_plan(
         expansion,
         ledger,
@@ -114,7 +115,7 @@ def planned(
         ids = {cell.place.product.id for cell in expansion.cells}
         hint = did_you_mean(words[0].split("/")[0], ids) if words else ""
         raise UsageError(f"the selection matches no cell; {hint}; labels look like {expansion.cells[0].label}")
-    if arguments.retake and not any(take > 1 for take in made.takes.values()) and not saved:
+    if arguments.retake and pictures != frozenset() and not any(take > 1 for take in made.takes.values()) and not saved:
         raise UsageError(_no_retake(made))
     return made
 

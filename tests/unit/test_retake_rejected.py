@@ -130,7 +130,7 @@ def test_two_are_rejected_and_made_anew_the_others_are_frozen(desk: Desk) -> Non
     assert (document["made"], document["selected"], document["done"]) == (2, 4, 4)
     after = {label: desk.bytes_of(f"{label}.png") for label in LABELS}
     assert [before[label] == after[label] for label in LABELS] == [True, True, False, False]
-    assert "no picture is rejected as it is now (2 were before)" in desk.say("run", "--retake", "rejected", expect=2)
+    assert "no picture is rejected as it is now (2 were before)" in desk.say("run", "--retake", "rejected")
     document = desk.ask("plan")
     assert (document["frozen"], document["stale"], document["rejected"], document["to_make"]) == (2, 0, 0, 0)
 
@@ -165,8 +165,8 @@ def test_a_glob_never_retakes_what_is_approved(desk: Desk) -> None:
 
 
 def test_nothing_to_retake_has_a_next_step(desk: Desk) -> None:
-    """Where none was ever rejected, the way there is told."""
-    said = desk.say("run", "--retake", "rejected", expect=2)
+    """Where none was ever rejected, the way there is told; a job that retakes the rejected every night has not failed."""
+    said = desk.say("run", "--retake", "rejected")
     assert "no picture is rejected: decide on the contact sheet" in said
     assert "--import decisions.json" in said
 

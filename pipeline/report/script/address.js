@@ -24,10 +24,12 @@ function valuesOf(key) {
 export function readAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
   const known = new Set(axisKeys());
+  const said = AXES.map((axis) => parts.get(axis)).filter((key) => key);
   const axes = usualAxes();
   for (const axis of AXES) {
     const key = parts.get(axis);
     if (key === "" || (key && known.has(key))) axes[axis] = key;
+    else if (said.includes(axes[axis])) axes[axis] = ""; // what the address puts elsewhere goes there
   }
   const hidden = new Map();
   for (const key of new Set([...parts.keys()].filter((name) => /^(hide|show)\./.test(name)).map((name) => name.slice(5)))) {

@@ -74,6 +74,11 @@ export async function copyText(element, text) {
   setTimeout(() => { element.textContent = before; }, 1500);
 }
 
+/** @param {string} text @returns {string} as one word for a shell */
+export function shellWord(text) {
+  return /^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 /** @param {any} element @returns {boolean} whether keys typed there are text */
 export function takesText(element) {
   return element instanceof HTMLElement && element.matches("input:not([type=range],[type=checkbox],[type=radio]), textarea, select");

@@ -2,7 +2,7 @@
 
 import { sheet, stateOf, thumbAddress, valueOf } from "./data.js";
 import { decisionOf, decisionOn } from "./decisions.js";
-import { $, copyText, make, mark } from "./dom.js";
+import { $, copyText, make, mark, shellWord } from "./dom.js";
 import { wordsChanged } from "./compare.js";
 
 /** @param {number} tile @param {import("./compare.js").Partner | null} partner compared with */
@@ -190,12 +190,8 @@ export function startPanel(current) {
     const pressed = (/** @type {HTMLElement} */ (event.target)).closest(".copy[data-copy]");
     if (!(pressed instanceof HTMLElement)) return;
     const label = sheet.tiles.label[current()];
-    const texts = { label, prompt: sheet.texts[sheet.tiles.text[current()]], retake: `${sheet.commands.retake} ${quoted(label)}` };
+    const texts = { label, prompt: sheet.texts[sheet.tiles.text[current()]], retake: `${sheet.commands.retake} ${shellWord(label + ".*")}` };
     void copyText(pressed, texts[/** @type {"label" | "prompt" | "retake"} */ (pressed.dataset.copy)]);
   });
 }
 
-/** @param {string} label @returns {string} as one word for a shell, with any format */
-function quoted(label) {
-  return `'${(label + ".*").replaceAll("'", "'\\''")}'`;
-}

@@ -3,7 +3,7 @@
 import { approveRest, undecided } from "./culling.js";
 import { decisionOf, differing, exported, imported, onDecision, reviewer, setReviewer, tally, wouldBeLost } from "./decisions.js";
 import { sheet } from "./data.js";
-import { $, button, copyText, count, make } from "./dom.js";
+import { $, button, copyText, count, make, shellWord } from "./dom.js";
 import { openBox } from "./lightbox.js";
 
 /** Open the review. */
@@ -66,7 +66,7 @@ function download() {
   link.download = `decisions-${sheet.campaign}-${$("reviewer").value.trim().toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-")}.json`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
-  $("review-said").textContent = `Saved as ${link.download}. Send it back, or: pipeline review ${sheet.manifest} --import ${link.download}`;
+  $("review-said").textContent = `Saved as ${link.download}. Send it back, or: pipeline review ${shellWord(sheet.manifest)} --import ${link.download}`;
 }
 
 /** @param {string} text @param {string} [name] of the file it came from, where it is one of several */
