@@ -17,7 +17,7 @@ from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, PipelineError, P
 from pipeline.files import write_whole
 from pipeline.schema import problems
 from pipeline.sources import exists, read_text
-from pipeline.strict_yaml import Map, Room, key_path, mark_of, parse, without_collector
+from pipeline.strict_yaml import MAX_BYTES, Map, Room, key_path, mark_of, parse, without_collector
 
 MAX_NODES = 3_000_000
 """Values in the file: decisions on more than 100,000 pictures."""
@@ -87,6 +87,11 @@ def write_campaigns(path: Path, campaigns: Mapping[str, Mapping[str, Decision]])
         StorageError: when it can't be written; then it stays as it is.
     """
     data = "".join(_lines(campaigns)).encode()
+    if len(data) > MAX_BYTES:  # nobody could read it again
+        raise StorageError(
+            f"{path}: can't be written: it would have {len(data) / 2**20:,.0f} MiB, and {MAX_BYTES // 2**20} are read at "
+            "most; shorten the notes, or remove campaigns that are over"
+        )
     try:
         target = path.resolve() if path.is_symlink() else path
         write_whole(target, data)

@@ -165,7 +165,7 @@ def test_a_glob_never_retakes_what_is_approved(desk: Desk) -> None:
 
 
 def test_nothing_to_retake_has_a_next_step(desk: Desk) -> None:
-    """Where none was ever rejected, the way there is told; a job that retakes the rejected every night has not failed."""
+    """Where none was ever rejected, the way there is told; but a job that does so every night has not failed."""
     said = desk.say("run", "--retake", "rejected")
     assert "no picture is rejected: decide on the contact sheet" in said
     assert "--import decisions.json" in said
