@@ -89,8 +89,8 @@ def write_campaigns(path: Path, campaigns: Mapping[str, Mapping[str, Decision]])
     data = "".join(_lines(campaigns)).encode()
     if len(data) > MAX_BYTES:  # nobody could read it again
         raise StorageError(
-            f"{path}: can't be written: it would have {len(data) / 2**20:,.0f} MiB, and {MAX_BYTES // 2**20} are read at "
-            "most; shorten the notes, or remove campaigns that are over"
+            f"{path}: can't be written: it would have {len(data) / 2**20:,.0f} MiB, and no more than "
+            f"{MAX_BYTES // 2**20} are read; shorten the notes, or remove campaigns that are over"
         )
     try:
         target = path.resolve() if path.is_symlink() else path
