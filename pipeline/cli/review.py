@@ -51,6 +51,10 @@ def serve(arguments: argparse.Namespace, console: Console) -> int:
         bound.start()
         if sys.stderr.isatty():
             console.note("")  # the terminal has written ^C
+    manifest = shlex.quote(arguments.manifest)
+    if sheets.written:
+        console.note(f"{count(sheets.written, 'decision')} written; next: pipeline plan {manifest}")
+        console.note(f"pipeline report {manifest} brings the contact sheet up to date")
     return 0
 
 

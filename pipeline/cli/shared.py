@@ -70,7 +70,7 @@ def _rejected(
     if not now:
         before = sum(decision.rejected for decision in approvals.by_key.values())
         console.warn(
-            f"no picture is rejected as it is now ({before:,} were before): review the newest takes"
+            f"no picture is rejected as it is now ({before:,} before): review the newest takes"
             if before
             else "no picture is rejected: decide on the contact sheet, export the decisions, "
             f"and bring them in with `pipeline review {arguments.manifest} --import decisions.json`"

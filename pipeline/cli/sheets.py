@@ -48,7 +48,8 @@ def _deliver(view: SheetView, folder: Path, arguments: argparse.Namespace, conso
     done = deliver(view, folder, arguments.output, inline=inline, originals=arguments.originals)
     tell_of_thumbs(done.thumbs, done.beside, console)
     files = f", with {count(done.originals, 'picture file')}" if arguments.originals else ""
-    console.result(f"contact sheet: {done.path}{files}")
+    size = f" ({done.path.stat().st_size / 1e6:,.1f} MB)" if done.path.is_file() else ""
+    console.result(f"contact sheet: {done.path}{size}{files}")
     if arguments.pdf:
         pages = deliver_pdf(view, folder, Path(arguments.pdf))
         console.result(f"PDF: {arguments.pdf}, {count(pages, 'page')}")

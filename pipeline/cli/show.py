@@ -96,7 +96,7 @@ def plan_lines(plan: Plan, console: Console, ledger: Ledger | None, budget: int 
 
 def _product_table(plan: Plan, console: Console) -> Iterator[str]:
     price = _prices(plan)
-    rows = [("product", "cells", "pictures", "done", "to make", "to rebuild", "price")]
+    rows = [("product", "pictures", "to make", "cells", "done", "to rebuild", "price")]
     groups: dict[str, list[Step]] = {}
     for step in plan.steps:
         if step.selected:
@@ -106,10 +106,10 @@ def _product_table(plan: Plan, console: Console) -> Iterator[str]:
         rows.append(
             (
                 product,
-                f"{len(steps):,}",
                 f"{len({step.cell.picture.key for step in steps}):,}",
-                f"{sum(step.action == 'done' for step in steps):,}",
                 f"{len(owed):,}",
+                f"{len(steps):,}",
+                f"{sum(step.action == 'done' for step in steps):,}",
                 f"{sum(step.action == 'rebuild' for step in steps):,}",
                 dollars(sum(price.get(key, 0) for key in owed)),
             )

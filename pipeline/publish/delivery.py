@@ -7,6 +7,7 @@ name, and otherwise left alone.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -17,12 +18,14 @@ from pathlib import Path
 from pipeline.errors import StorageError, UsageError
 from pipeline.media import write
 from pipeline.paths import check_inside
+from pipeline.publish.previews import sharper
 from pipeline.publish.showing import SHEET, THUMBS
 from pipeline.report.pdf import print_pdf
 from pipeline.report.render import render
-from pipeline.report.thumbs import INLINE, Thumbs, choose
+from pipeline.report.thumbs import INLINE, Thumbs, choose, write_jpegs
 from pipeline.report.view import SheetView
 
+_KNOWN = (".html", ".htm", ".zip")
 _BESIDE = f"{Path(SHEET).stem}-thumbs"
 
 
@@ -49,8 +52,14 @@ def deliver(
         StorageError: when something can't be read or written.
     """
     place = folder / SHEET if target is None else Path(target)
+    if (
+        not place.is_dir()
+        and re.fullmatch(r"\.[a-z]{2,5}", place.suffix.lower())
+        and place.suffix.lower() not in _KNOWN
+    ):
+        raise UsageError(f"-o {target}: name an .html file, a .zip or a folder; a PDF is --pdf FILE")
     try:
-        if target is not None and (place.is_dir() or place.suffix.lower() not in (".html", ".htm", ".zip")):
+        if target is not None and (place.is_dir() or place.suffix.lower() not in _KNOWN):
             return _as_folder(sheet, folder, place, inline, originals=originals)
         if place.suffix.lower() == ".zip":
             return _as_zip(sheet, folder, place, inline, originals=originals)
@@ -68,7 +77,10 @@ def _as_file(sheet: SheetView, folder: Path, place: Path, inline: int) -> Delive
     own = _same(place, folder / SHEET)
     beside = THUMBS if own else f"{place.stem}-thumbs"
     thumbs = choose(sheet, folder / THUMBS, beside, inline=inline)
-    shown = sheet if own else moved(sheet, _from(place.parent, folder))
+    shown = sheet
+    if not own:
+        shown = moved(sheet, _from(place.parent, folder))
+        thumbs = sharper(sheet, folder, thumbs, inline)
     if thumbs.how == "beside" and not own:
         _copied(thumbs, place.parent, beside)
     write(str(place), render(shown, thumbs.sources).encode(), str(folder) if own else "")
@@ -78,8 +90,6 @@ def _as_file(sheet: SheetView, folder: Path, place: Path, inline: int) -> Delive
 def _as_folder(sheet: SheetView, folder: Path, place: Path, inline: int, *, originals: bool) -> Delivery:
     if _same(place, folder):  # they all lie there
         return _as_file(sheet, folder, place / SHEET, inline)
-    if place.suffix.lower() == ".pdf":
-        raise UsageError(f"-o {place}: for a PDF say --pdf {place}")
     if os.path.lexists(place) and not place.is_dir():
         raise UsageError(f"-o {place}: is there already, and is no folder: name a folder, an .html file or a .zip")
     place.mkdir(parents=True, exist_ok=True)
@@ -87,6 +97,7 @@ def _as_folder(sheet: SheetView, folder: Path, place: Path, inline: int, *, orig
     if thumbs.how == "beside":
         _copied(thumbs, place, _BESIDE)
     files = list(_files(sheet, folder)) if originals else []
+    thumbs = thumbs if originals else sharper(sheet, folder, thumbs, inline)
     for path in files:
         _copy(folder / path, place / path, place)
     page = render(moved(sheet, set(files).__contains__), thumbs.sources)
@@ -97,6 +108,7 @@ def _as_folder(sheet: SheetView, folder: Path, place: Path, inline: int, *, orig
 def _as_zip(sheet: SheetView, folder: Path, place: Path, inline: int, *, originals: bool) -> Delivery:
     thumbs = choose(sheet, folder / THUMBS, _BESIDE, inline=inline)
     files = list(_files(sheet, folder)) if originals else []
+    thumbs = thumbs if originals else sharper(sheet, folder, thumbs, inline)
     page = render(moved(sheet, set(files).__contains__), thumbs.sources)
     place.parent.mkdir(parents=True, exist_ok=True)
     temporary = place.with_name(f".{os.getpid()}-{place.name}.part")
@@ -122,16 +134,15 @@ def deliver_pdf(sheet: SheetView, folder: Path, target: Path) -> int:
         PipelineError: when there is no browser to print with, or it fails.
         StorageError: when the file can't be written.
     """
-    with tempfile.TemporaryDirectory(prefix="pipeline-sheet-") as place:
-        try:
-            Path(place, _BESIDE).symlink_to((folder / THUMBS).absolute(), target_is_directory=True)
-            thumbs = choose(sheet, folder / THUMBS, _BESIDE)
-            linked = thumbs if thumbs.how == "inside" else choose(sheet, folder / THUMBS, _BESIDE, inline=0)
+    try:
+        with tempfile.TemporaryDirectory(prefix="pipeline-sheet-") as place:
+            write_jpegs(sheet, folder / THUMBS, Path(place, _BESIDE))
+            thumbs = choose(sheet, Path(place, _BESIDE), _BESIDE, inline=0)
             page = Path(place, SHEET)
-            page.write_text(render(moved(sheet, lambda _: False), linked.sources), "utf-8")
+            page.write_text(render(moved(sheet, lambda _: False), thumbs.sources), "utf-8")
             return print_pdf(page, target)
-        except OSError as error:
-            raise StorageError(f"{error.filename or target}: can't be written: {error.strerror or error}") from None
+    except OSError as error:
+        raise StorageError(f"{error.filename or target}: can't be written: {error.strerror or error}") from None
 
 
 def moved(sheet: SheetView, to: Callable[[str], str | bool | None]) -> SheetView:
@@ -155,7 +166,7 @@ def moved(sheet: SheetView, to: Callable[[str], str | bool | None]) -> SheetView
 def _from(here: Path, folder: Path) -> Callable[[str], str | bool]:
     """How a sheet in a folder names the files of the output folder: by the way that leads there, when it leads down.
 
-    A sheet elsewhere keeps the paths as they are: it finds the pictures when they are put beside it.
+    A sheet elsewhere names none: whoever gets it by mail would follow links that lead nowhere.
     """
     there, base = os.path.realpath(folder), os.path.realpath(here)
     if os.path.commonpath((there, base)) == base:
@@ -164,7 +175,7 @@ def _from(here: Path, folder: Path) -> Callable[[str], str | bool]:
     if os.path.commonpath((there, base)) == there:
         inner = Path(os.path.relpath(base, there)).as_posix() + "/"
         return lambda path: path.removeprefix(inner) if path.startswith(inner) else False
-    return lambda _: True
+    return lambda _: False
 
 
 def _same(one: Path, other: Path) -> bool:

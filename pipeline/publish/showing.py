@@ -97,7 +97,7 @@ class _Showing:
             campaign=self.manifest.campaign,
             manifest=self.manifest.file,
             made_at=iso(datetime.now(UTC).timestamp()),
-            commit=git_commit(Path(self.manifest.file).absolute().parent),
+            commit=git_commit(Path(self.manifest.file).absolute()),
             version=__version__,
             pictures=len(self.plan.expansion.pictures),
             spent_usd=money.spent / 1e6,
@@ -108,6 +108,7 @@ class _Showing:
             serial=self.serial,
             decisions=self.decisions(tiles),
             retake=f"{command(self.manifest)} --retake",
+            reviewer=git_user(Path(self.manifest.file).absolute().parent),
         )
 
     def saved(self, tiles: Iterable[TileView]) -> int:
@@ -135,6 +136,7 @@ class _Showing:
         size = (shown.width, shown.height) if shown else expected_size(self.manifest, spec)
         failure = self.plan.snapshot.failures.get(key)
         reason = worst.reason if failure is None or worst.action == "done" else failure.reason
+        reason = "not made yet" if reason == "new" else reason
         return TileView(
             label=label,
             product=place.product.id,
@@ -244,14 +246,24 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def git_commit(folder: Path) -> str | None:
-    """The short commit of the repository around a folder, with ``+`` when it has local changes; None without one."""
+def git_commit(file: Path) -> str | None:
+    """The short commit of the repository that keeps a file, with ``+`` when it has local changes; None without one."""
+    folder = file.parent
     try:
+        _git(folder, "ls-files", "--error-unmatch", "--", file.name)
         head = _git(folder, "rev-parse", "--short", "HEAD")
         dirty = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
     return head + ("+" if dirty else "")
+
+
+def git_user(folder: Path) -> str:
+    """Who commits there; empty where Git doesn't know."""
+    try:
+        return _git(folder, "config", "user.name")
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def _git(folder: Path, *words: str) -> str:

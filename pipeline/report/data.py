@@ -66,7 +66,7 @@ def data(sheet: SheetView, thumbs: Mapping[str, str], *, served: bool = False) -
         "stale": {str(index): tile.stale for index, tile in enumerate(sheet.tiles) if tile.stale},
         "commands": {"retake": sheet.retake},
         "thumbs": {"count": len(names), "block": BLOCK, **({"urls": [thumbs[n] for n in names]} if served else {})},
-        "served": SERVED if served else False,
+        "served": {**SERVED, "who": sheet.reviewer} if served else False,
     }
 
 

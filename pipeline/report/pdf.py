@@ -19,8 +19,6 @@ from pipeline.files import write_whole
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SECONDS = 300.0
 """That printing may take: 10,000 pictures take some 30."""
-_VIRTUAL_MS = 30_000
-"""Milliseconds of the page's own clock in which it may load and lay out; they pass as fast as it works."""
 _PAGES = re.compile(rb"/Type\s*/Pages\b[^>]*?/Count\s+(\d+)|/Count\s+(\d+)[^>]*?/Type\s*/Pages\b", re.DOTALL)
 
 
@@ -80,7 +78,10 @@ def print_pdf(page: Path, target: Path, *, seconds: float = SECONDS) -> int:
 
 
 def _command(browser: str, folder: str) -> list[str]:
-    """A browser that knows nothing, keeps nothing and calls nobody."""
+    """A browser that knows nothing, keeps nothing and calls nobody.
+
+    It prints once all is loaded. With ``--virtual-time-budget`` it would wait for ever for some dozens of files.
+    """
     return [
         browser,
         "--headless",
@@ -96,7 +97,6 @@ def _command(browser: str, folder: str) -> list[str]:
         "--disable-component-update",
         "--host-resolver-rules=MAP * ~NOTFOUND",
         "--allow-file-access-from-files",
-        f"--virtual-time-budget={_VIRTUAL_MS}",
         "--run-all-compositor-stages-before-draw",
         "--no-pdf-header-footer",
     ]

@@ -39,6 +39,7 @@ _AROUND = 200
 """Bytes of markup around a thumbnail, about: its caption and alternative text."""
 _LEAST_SIDE = 0.2  # of a thumbnail's own; then its quality is lowered
 _QUALITIES = (72, 55, 40, 25)
+_PRINTED = 85  # quality
 _TRIES = 4
 _FULL = 0.75  # of its share: near enough
 _LEAST = 1_500  # bytes of base64 text below which a picture says nothing any more
@@ -95,6 +96,37 @@ def linked(names: Iterable[str], beside: str) -> dict[str, str]:
 def inline_uri(webp: bytes) -> str:
     """A WebP picture as a ``data:`` URI."""
     return _URI + base64.b64encode(webp).decode("ascii")
+
+
+def write_jpegs(sheet: SheetView, folder: Path, target: Path) -> None:
+    """Write a sheet's thumbnails as JPEG, by the same names, for a PDF: it takes a JPEG as it is, but unpacks a WebP,
+    and with thousands of those the browser gives up.
+
+    Raises:
+        OSError: when one can't be written.
+    """
+    target.mkdir()
+    with ThreadPoolExecutor() as pool:  # Pillow works outside of the interpreter's lock
+        for _ in pool.map(lambda name: _write_jpeg(folder / name, target / name), _sizes(folder, _all(sheet))):
+            pass
+
+
+def _write_jpeg(path: Path, target: Path) -> None:
+    out = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(_read(path)), formats=("WEBP",)) as image:
+            whole = image.convert("RGBA")
+        paper = Image.new("RGB", whole.size, "white")
+        paper.paste(whole, mask=whole)
+        paper.save(out, "JPEG", quality=_PRINTED)
+    except Exception:  # whatever Pillow stumbles over: it is printed without this one
+        return
+    target.write_bytes(out.getvalue())
+
+
+def _all(sheet: SheetView) -> dict[str, None]:
+    """The names of all thumbnails, each once."""
+    return dict.fromkeys((*pictured(sheet), *lesser(sheet)))
 
 
 def _sizes(folder: Path, names: Iterable[str]) -> dict[str, int]:

@@ -123,3 +123,4 @@ class SheetView:
     serial: int = 0  # of the ledger that it was made from
     decisions: Mapping[str, DecisionView] = field(default_factory=dict)  # by the key of a picture
     retake: str = ""  # the command that makes pictures once more, up to their labels
+    reviewer: str = ""  # whoever looks at it on this machine, as Git knows them

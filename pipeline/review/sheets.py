@@ -78,6 +78,7 @@ class Sheets:
         self._said = ""
         self._building = threading.Lock()
         self._writing = threading.Lock()
+        self.written = 0  # decisions that came in so far
         self._drawn = 0
         self._rest = 0.0  # pages are content with what there is until then
         self._expansion = read()
@@ -128,7 +129,9 @@ class Sheets:
         except PipelineError as error:
             raise NoDecisions(str(error)) from None
         with self._writing, read_ledger(expansion.manifest.outputs.folder / PRIVATE) as ledger:
-            return adopt(expansion, ledger, decisions)
+            merge = adopt(expansion, ledger, decisions)
+        self.written += len(merge.adopted) + len(merge.withdrawn)
+        return merge
 
     def close(self) -> None:
         """Let decisions that are being written come to their end; none are adopted any more."""

@@ -209,5 +209,6 @@ def test_an_earlier_take_whose_file_is_gone_is_shown_small(look: Look, tmp_path:
     """Comparing works in a mailed sheet too, with words that only the small pictures are there."""
     path = fake_sheet.write(tmp_path, fake_sheet.campaign(1), files=False)
     page = comparing(look, path, TAKEN_TWICE, alone=True)
-    expect(page.locator("#side-then .aside")).to_contain_text("Only the small picture")
+    expect(page.locator("#side-then img")).to_be_visible()
+    expect(page.locator("#box-absent")).to_be_visible()
     assert page.locator("#side-then img").evaluate("e => e.decode().then(() => e.naturalWidth)") == 320

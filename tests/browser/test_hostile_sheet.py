@@ -230,7 +230,7 @@ def test_what_else_the_browser_keeps_is_no_decision(watch: Watch, tmp_path: Path
     page.evaluate("text => localStorage.setItem('campaign-pipeline decisions Autumn tableware', text)", text)
     page.reload()
     page.locator("html[data-ready=true]").wait_for(state="attached")
-    expect(page.locator("#progress")).to_have_text("Review")
+    expect(page.locator("#progress")).to_have_text("Decisions")
     press(page, "Home", "p")
     expect(page.locator("#progress")).to_have_text("1 of 6 decided")
     nothing_ran(watched, page, seen, path)

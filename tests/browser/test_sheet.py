@@ -279,7 +279,7 @@ def test_finds_what_a_picture_is_and_says(look: Look, matrix: Path, words: str, 
 
 
 def test_finding_by_keyboard(look: Look, campaign: Path) -> None:
-    """``/`` goes to the words, Enter to the first picture found, Escape brings all back; a link finds the same."""
+    """``/`` goes to the words, Enter to the first picture found; Escape goes back, and then brings all back."""
     page = look(campaign)
     page.keyboard.press("/")
     expect(page.locator("#query")).to_be_focused()
@@ -291,6 +291,8 @@ def test_finding_by_keyboard(look: Look, campaign: Path) -> None:
     page.keyboard.press("Enter")
     assert focused(page) == 10
     press(page, "/", "Escape")
+    assert shown(page) == 2
+    press(page, "Escape")
     assert shown(page) == 24
     assert focused(page) == 10
 

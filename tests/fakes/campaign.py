@@ -18,7 +18,8 @@ REPOSITORY = HERE.parent.parent
 
 def environment() -> dict[str, str]:
     """The environment of a child process that imports this checkout (or the installed wheel, when it is told so)."""
-    return {**os.environ, "NO_COLOR": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    nobody = dict.fromkeys(("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"), os.devnull)  # that Git knows
+    return {**os.environ, **nobody, "NO_COLOR": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
 
 def write_campaign(folder: Path, *, count: int = 3, provider: dict[str, Any] | str = "local", **keys: Any) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import subprocess
 from dataclasses import replace
 
@@ -53,6 +54,10 @@ def document(*made, campaign="c", **values):
         for one in made
     ]
     return {"version": 1, "campaign": campaign, "reviewer": "Ana", "decisions": entries} | values
+
+
+def _link_to_nothing(path):
+    path.symlink_to("nowhere.yaml")
 
 
 def text(expansion):
@@ -302,6 +307,19 @@ def test_each_value_is_checked_with_its_place(expansion, change, fact):
     assert error.problems[0].mark.line > 1 or "moment" in fact
 
 
+def test_half_characters_and_control_signs_reach_no_file_and_no_terminal(expansion):
+    """Whatever stands in a name or a note: it is whole in the file, and escaped where it is told."""
+    evil = "\x1b[2J\u202e\ud800"
+    data = json.dumps(document(decision(expansion, note=evil, who=evil))).encode()
+    (found,) = parse_decisions(data, "d.json", "c")
+    adopt(expansion, None, [found])
+    assert text(expansion).replace("\n", "").isprintable()
+    assert read_approvals(expansion.manifest).by_key[found.picture].note == "\x1b[2J\u202e?"
+    assert found.words() == r"approved by \x1b[2J\u202e?: \x1b[2J\u202e?"
+    data = json.dumps(document(replace(decision(expansion), decision=evil))).encode()
+    assert "is not allowed" in str(failure(ManifestError, lambda: parse_decisions(data, "d.json", "c")))
+
+
 def test_too_much_is_refused_unread(tmp_path, monkeypatch):
     """A file has a largest size, and must be one."""
     monkeypatch.setattr(decisions, "MAX_BYTES", 10)
@@ -461,6 +479,27 @@ def test_a_file_that_cannot_be_written_is_told(expansion, monkeypatch):
     assert text(expansion) == before
 
 
+def test_what_could_not_be_read_again_is_not_written(expansion, monkeypatch):
+    """A file that grows over what is read at most would stop every command."""
+    adopt(expansion, None, [decision(expansion)])
+    before = text(expansion)
+    monkeypatch.setattr(approvals_room, "MAX_BYTES", len(before))
+    error = failure(StorageError, lambda: adopt(expansion, None, [decision(expansion, 1)]))
+    assert "shorten the notes" in str(error)
+    assert text(expansion) == before
+
+
+@pytest.mark.parametrize(
+    ("make", "said"), [(os.mkfifo, "is no file"), (_link_to_nothing, "is a link that leads to no")]
+)
+def test_what_is_no_file_is_told_as_such(tmp_path, make, said):
+    """A link that leads nowhere, or a pipe: neither is read, written or waited for."""
+    expansion = cells(tmp_path)
+    make(tmp_path / "approvals.yaml")
+    assert said in "".join(told(tmp_path, lambda: read_approvals(expansion.manifest)))
+    assert said in "".join(told(tmp_path, lambda: adopt(expansion, None, [decision(expansion)])))
+
+
 def test_a_link_stays_a_link(expansion, tmp_path):
     """Decisions that are kept elsewhere go there."""
     elsewhere = tmp_path / "elsewhere.yaml"
@@ -476,11 +515,16 @@ def _adopt_one(file, number):
     adopt(expansion, None, [decision(expansion, number)])
 
 
-def test_processes_that_decide_at_once_lose_nothing(tmp_path):
-    """Reading, merging and writing is one step."""
-    file = manifest(tmp_path, outputs={"variants": 8})
+@pytest.mark.parametrize("folders", [1, 2])
+def test_processes_that_decide_at_once_lose_nothing(tmp_path, folders):
+    """Reading, merging and writing is one step; also where the manifests of two folders share a file by links."""
+    files = [manifest(tmp_path / str(number), outputs={"variants": 8}) for number in range(folders)]
+    for number in range(folders if folders > 1 else 0):
+        (tmp_path / "shared.yaml").write_text("version: 1\ncampaigns: {}\n")
+        (tmp_path / str(number) / "approvals.yaml").symlink_to(tmp_path / "shared.yaml")
+    file = files[0]
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_adopt_one, args=(file, number)) for number in range(8)]
+    workers = [context.Process(target=_adopt_one, args=(files[n % folders], n)) for n in range(8)]
     for worker in workers:
         worker.start()
     for worker in workers:

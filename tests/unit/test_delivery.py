@@ -202,18 +202,17 @@ def test_decisions_are_on_the_sheet(campaign: Path) -> None:
 
 
 def test_a_sheet_elsewhere_names_files_by_the_way_that_leads_down(campaign: Path, tmp_path: Path) -> None:
-    """From a folder above, from within; elsewhere as they lie beside each other."""
+    """From a folder above, from within; elsewhere none, as links would lead nowhere."""
     lines = [line["path"] for line in results(campaign)]
     for place, wanted in (
         (campaign.parent / "for-the-client.html", [f"out/test/{path}" for path in lines]),
         (folder(campaign) / "again.html", lines),
         (folder(campaign) / "p0/mine.html", [path.removeprefix("p0/") for path in lines if path.startswith("p0/")]),
-        (tmp_path / "mail/sheet.html", lines),
+        (tmp_path / "mail/sheet.html", []),
     ):
         pipeline("report", campaign, "-o", place)
         assert hrefs(data(place)) == wanted
-        if place.parent.name != "mail":
-            assert all((place.parent / path).is_file() for path in wanted)
+        assert all((place.parent / path).is_file() for path in wanted)
         assert all(source.startswith("data:") for source in sources(place))
 
 
@@ -304,6 +303,22 @@ def test_what_cannot_be_written_is_named(campaign: Path, tmp_path: Path) -> None
         assert "can't be written" in pipeline("report", campaign, "-o", tmp_path / place, expect=1).stderr
 
 
+def test_a_place_that_is_no_place_is_refused(campaign: Path, tmp_path: Path) -> None:
+    """An empty variable of a script, and a file where the folder is to be: both are left as they are."""
+    (tmp_path / "notes").write_text("mine")
+    assert "is no folder" in pipeline("report", campaign, "-o", tmp_path / "notes", expect=2).stderr
+    assert (tmp_path / "notes").read_text() == "mine"
+    for option in ("-o", "--pdf"):
+        assert f"{option} names no file" in pipeline("report", campaign, option, "", expect=2).stderr
+
+
+def test_a_name_that_is_not_utf8_is_written_and_told(campaign: Path, tmp_path: Path) -> None:
+    """The terminal gets an escape for what it can't show."""
+    told = pipeline("report", campaign, "-o", tmp_path / "caf\udce9.html", env={"PYTHONIOENCODING": "utf-8:strict"})
+    assert r"caf\udce9.html" in told.stdout
+    assert len(sources((tmp_path / "caf\udce9.html").read_text())) > 2
+
+
 def test_no_link_in_the_folder_leads_out(campaign: Path, tmp_path: Path) -> None:
     """A folder that somebody else prepared can't have pictures written elsewhere."""
     (tmp_path / "elsewhere").mkdir()
@@ -366,6 +381,7 @@ def test_a_browser_prints_the_sheet_with_its_thumbnails(
     script = f"""
 for a; do echo "$a" >> {tmp_path}/told; p=$a; done
 cp "${{p#file://}}" {tmp_path}/page.html
+for picture in "$(dirname "${{p#file://}}")"/report-thumbs/*.webp; do cp "$picture" {tmp_path}/first; done
 for a; do case $a in
   --print-to-pdf=*) printf '%%PDF-1.4\\n1 0 obj\\n<</Type /Pages\\n/Count 3\\n/Kids []>>\\n' > "${{a#*=}}";;
 esac; done"""
@@ -377,3 +393,4 @@ esac; done"""
     assert {"--headless", "--no-pdf-header-footer", "--host-resolver-rules=MAP * ~NOTFOUND"} <= set(told)
     assert ("--no-sandbox" in told) == (os.geteuid() == 0)
     assert len(sources(tmp_path / "page.html")) > 2
+    assert (tmp_path / "first").read_bytes().startswith(b"\xff\xd8\xff"), "a WebP would be unpacked into the PDF"

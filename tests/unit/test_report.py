@@ -127,7 +127,7 @@ def test_a_served_sheet_may_call_its_server_and_nobody_else() -> None:
     (policy,) = [each["content"] for each in reader.having("http-equiv")]
     assert "connect-src 'self'; " in policy
     assert "file:" not in policy
-    assert reader.data["served"] == {"decisions": "decisions", "data": "data.json"}
+    assert reader.data["served"] == {"decisions": "decisions", "data": "data.json", "who": ""}
     assert reader.data["thumbs"]["urls"][0] == "thumbs/1024x1024-1"
     assert len(reader.data["thumbs"]["urls"]) == reader.data["thumbs"]["count"] > 0
     assert lines(page) == []
@@ -414,6 +414,7 @@ def test_history_is_told_of_the_tiles_that_have_one() -> None:
     [
         ("out/a b/ü#1?.png", "out/a%20b/%C3%BC%231%3F.png"),
         ("out/100%.png", "out/100%25.png"),
+        ("out/raw\udce9.png", "out/raw%E9.png"),
         ("../out/a.png", None),
         ("out/../../a.png", None),
         ("javascript:alert(1)", "javascript%3Aalert%281%29"),
@@ -601,6 +602,18 @@ def test_a_thumbnail_that_is_gone_or_damaged_does_not_spoil_the_sheet(
     for inline in (INLINE, 30_000):
         page = render(sheet, choose(sheet, tmp_path, "x", inline=inline).sources)
         assert len(lines(page)) >= 2
+
+
+def test_a_link_among_the_thumbnails_brings_no_other_file_into_the_sheet(noisy: Sheet, tmp_path: Path) -> None:
+    """Who may write to the output folder can't have the producer mail a secret."""
+    sheet = noisy(3, (300, 200))
+    (tmp_path / "secret").write_bytes(b"secret" * 100)
+    (tmp_path / "1.webp").unlink()
+    (tmp_path / "1.webp").symlink_to(tmp_path / "secret")
+    for inline in (INLINE, 30_000, 0):
+        chosen = choose(sheet, tmp_path, "x", inline=inline)
+        assert "1.webp" not in chosen.sources
+        assert "1.webp" not in chosen.files
 
 
 @pytest.mark.parametrize("name", ["../x.webp", "/etc/passwd", "a\0b", "x" * 5000])

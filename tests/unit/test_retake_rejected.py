@@ -130,7 +130,7 @@ def test_two_are_rejected_and_made_anew_the_others_are_frozen(desk: Desk) -> Non
     assert (document["made"], document["selected"], document["done"]) == (2, 4, 4)
     after = {label: desk.bytes_of(f"{label}.png") for label in LABELS}
     assert [before[label] == after[label] for label in LABELS] == [True, True, False, False]
-    assert "no picture is rejected as it is now (2 were before)" in desk.say("run", "--retake", "rejected")
+    assert "no picture is rejected as it is now (2 before)" in desk.say("run", "--retake", "rejected")
     document = desk.ask("plan")
     assert (document["frozen"], document["stale"], document["rejected"], document["to_make"]) == (2, 0, 0, 0)
 
@@ -148,6 +148,14 @@ def test_verbose_lines_tell_who_decided(desk: Desk) -> None:
     assert "stale" not in said
     assert "1 picture rejected: --retake rejected makes it anew (free)" in said
     assert "1 frozen" in desk.say("run")
+
+
+def test_a_note_does_nothing_to_a_terminal(desk: Desk) -> None:
+    """It comes by mail from anybody, and is shown by several commands."""
+    desk.decide(reject(0) | approve(1), who="Ben\x1b[31m", note="\x1b[2Jgone\u202e")
+    for words in (["plan", "-v"], ["plan", "-v", "--retake", "rejected"], ["status"], ["run"]):
+        assert desk.say(*words).replace("\n", "").isprintable()
+    assert r"rejected by Ben\x1b[31m: \x1b[2Jgone\u202e" in desk.say("plan", "-v")
 
 
 def test_a_glob_never_retakes_what_is_approved(desk: Desk) -> None:

@@ -157,7 +157,7 @@ def test_the_page_is_the_sheet_and_may_call_home(page):
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     inside = json.loads(re.search(r'id="data">(.*?)</script>', answer.text, re.DOTALL)[1])
-    assert inside["served"] == {"decisions": "decisions", "data": "data.json"}
+    assert {**inside["served"], "who": ""} == {"decisions": "decisions", "data": "data.json", "who": ""}
     assert inside == page.data()
     assert len(inside["tiles"]["label"]) == 6
     assert "connect-src 'self'" in html.unescape(answer.text)
@@ -238,6 +238,13 @@ def test_without_the_token_there_is_nothing(page):
                 assert headers["Content-Length"] == "0"
     assert page.raw("GET", f"http://{page.parts.netloc}/{page.token}/")[0] == 404
     assert page.raw("GET", f"/{page.token}", headers={"Host": "evil.example"})[0] == 421
+
+
+def test_who_may_not_ask_keeps_no_connection(page):
+    """A page of another origin could else hold all of them, and nobody else would get one."""
+    assert page.raw("GET", "/")[1]["Connection"] == "close"
+    assert page.raw("GET", f"/{page.token}/", headers={"Host": "evil.example"})[1]["Connection"] == "close"
+    assert page.raw("GET", f"/{page.token}/data.json")[1]["Connection"] is None
 
 
 def test_the_address_without_its_last_slash_leads_to_the_page(page):

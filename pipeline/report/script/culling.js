@@ -12,20 +12,25 @@ function change(change, on = false) {
   if (app.cursor < 0) return;
   if (!canDecide(app.cursor)) return say("There is no picture here to decide on yet.");
   decide([app.cursor], change);
-  if (!on) return;
+  if (!on && !(isOpen() && $("advance").checked)) return;
   if (isOpen()) leaf("right");
   else setCursor(app.layout.order[app.layout.order.indexOf(app.cursor) + 1] ?? app.cursor);
 }
 
-/** @param {"approved" | "rejected" | ""} decision pressed twice it is taken back @param {boolean} [on] */
+/** @param {"approved" | "rejected" | ""} decision @param {boolean} [on] */
 export function judge(decision, on = false) {
-  const now = decisionOf(app.cursor);
-  change({ decision: now.decision === decision && !now.differs && !on ? "" : decision }, on);
+  change({ decision }, on);
 }
 
 /** @param {number} stars 0 to 5 @param {boolean} [on] */
 export function rate(stars, on = false) {
-  change({ stars: decisionOf(app.cursor).stars === stars && !on ? 0 : stars }, on);
+  change({ stars }, on);
+}
+
+/** A button that is pressed already takes the decision back. @param {"approved" | "rejected"} decision */
+function press(decision) {
+  const now = decisionOf(app.cursor);
+  judge(now.decision === decision && !now.differs ? "" : decision);
 }
 
 /** Write a note on the picture. */
@@ -58,17 +63,26 @@ export function approveRest() {
   const tiles = undecided();
   if (!tiles.length) return say("Everything shown is decided on.");
   decide(tiles, { decision: "approved" });
-  say(`Approved: ${count(tiles.length, "picture")}. Ctrl+Z takes it back.`);
+  say(`Approved: ${count(tiles.length, "picture")}.`, "Undo", undoLast);
 }
 
 /** The buttons beside the large picture, and the note. */
 export function startCulling() {
   for (const each of document.querySelectorAll("#box-decide [data-decide]")) {
-    each.addEventListener("click", () => judge(/** @type {any} */ (/** @type {HTMLElement} */ (each).dataset.decide)));
+    each.addEventListener("click", () => press(/** @type {any} */ (/** @type {HTMLElement} */ (each).dataset.decide)));
   }
   for (const each of document.querySelectorAll("#box-decide [data-stars]")) {
-    each.addEventListener("click", () => rate(Number(/** @type {HTMLElement} */ (each).dataset.stars)));
+    each.addEventListener("click", () => {
+      const stars = Number(/** @type {HTMLElement} */ (each).dataset.stars);
+      rate(decisionOf(app.cursor).stars === stars ? 0 : stars);
+    });
   }
+  $("tiles").addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const pressed = (/** @type {HTMLElement} */ (event.target)).closest("[data-quick]");
+    if (!(pressed instanceof HTMLElement)) return;
+    setCursor(Number(pressed.closest("li")?.dataset.index), { scroll: false });
+    press(/** @type {any} */ (pressed.dataset.quick));
+  });
   $("box-note").addEventListener("click", askNote);
   $("note-text").maxLength = MOST_NOTE;
   $("note-form").addEventListener("submit", () => {

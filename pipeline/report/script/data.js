@@ -17,7 +17,7 @@ import { $ } from "./dom.js";
  *   tags: {values: string[], of: number[][]}, texts: string[], reasons: string[], slotsets: number[][],
  *   references: Reference[], tiles: Columns, history: Object<string, Earlier[]>, decisions: Object<string, Kept>,
  *   stale: Object<string, string>, commands: {retake: string},
- *   thumbs: {count: number, block: number, urls?: string[]}, served: false | {decisions: string, data: string}}} Sheet
+ *   thumbs: {count: number, block: number, urls?: string[]}, served: false | {decisions: string, data: string, who: string}}} Sheet
  */
 
 /** @type {Sheet} The sheet that is shown; another one when a run goes on and the page is served. */

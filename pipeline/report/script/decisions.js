@@ -236,10 +236,12 @@ export function wouldBeLost() {
 /** @returns {string} what I am called, as said before */
 export function reviewer() {
   try {
-    return localStorage.getItem("campaign-pipeline reviewer") ?? "";
+    const said = localStorage.getItem("campaign-pipeline reviewer");
+    if (said) return said;
   } catch {
-    return "";
+    // then it is asked for
   }
+  return sheet.served ? sheet.served.who : "";
 }
 
 /** @returns {string} whose decisions are mine; a served page's have a name from the beginning */

@@ -44,16 +44,16 @@ export function count(number, word) {
   return `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
 }
 
-/** @param {string} text said to who listens with a screen reader, and shown for a moment */
-export function say(text) {
+/** @param {string} text said to who listens with a screen reader, and shown for a moment @param {string} [name] of a button @param {() => void} [act] */
+export function say(text, name = "", act = () => {}) {
   const toast = $("toast");
   // Under an open dialog nobody sees or hears it.
   const home = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
   if (toast.parentElement !== home) home.append(toast);
-  toast.textContent = text;
+  toast.replaceChildren(text, ...(name ? [" ", button(name, act)] : []));
   toast.hidden = !text;
   clearTimeout(Number(toast.dataset.timer));
-  toast.dataset.timer = String(setTimeout(() => { toast.hidden = true; }, 4000));
+  toast.dataset.timer = String(setTimeout(() => { toast.hidden = true; }, name ? 12_000 : 4000));
 }
 
 /** @param {any} element shows `Copied` for a moment @param {string} text to the clipboard */

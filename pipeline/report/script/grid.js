@@ -30,7 +30,7 @@ function frame(/** @type {number} */ height) {
   const narrow = room < 640;
   return {
     width: room, height, gap: narrow ? 8 : 14, caption: 27,
-    band: narrow ? 34 : 40, line: 26, gulf: narrow ? 18 : 34, between: narrow ? 9 : 17,
+    band: narrow ? 34 : 40, line: 26, gulf: narrow ? 18 : 34, between: narrow ? 9 : 17, beside: narrow ? 2 : 4,
   };
 }
 
@@ -69,7 +69,8 @@ function measure() {
 
 /** @returns {number} the height that was asked for, or what suits the window */
 export function usualHeight() {
-  return app.view.height || Math.round(Math.min(280, Math.max(130, room * 0.19)));
+  if (app.view.height) return app.view.height;
+  return Math.round(room < 640 ? room * 0.46 : Math.min(280, room * 0.19)); // two beside each other on a phone
 }
 
 function clear() {

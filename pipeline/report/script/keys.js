@@ -7,6 +7,7 @@ import { $, make, say, takesText } from "./dom.js";
 import { moveCursor, setCursor } from "./grid.js";
 import { openReview } from "./review.js";
 import { app } from "./state.js";
+import { clearFilter } from "./tools.js";
 import { panBy, toggleZoom, zoomBy } from "./zoom.js";
 
 /**
@@ -52,7 +53,8 @@ const GROUPS = [
       { keys: ["z", " "], shown: "Z", name: "all of it, or every pixel", act: () => toggleZoom(), box: true },
       { keys: ["+", "="], shown: "+ −", name: "zoom; Shift + arrows move", act: () => zoomBy(1.4), box: true },
       { keys: ["-"], shown: "", name: "", act: () => zoomBy(1 / 1.4), box: true },
-      { keys: ["escape"], shown: "Esc", name: "close", act: closeBox, box: true },
+      { keys: ["escape"], shown: "Esc", name: "close; show everything again", act: closeBox, box: true },
+      { keys: ["escape"], shown: "", name: "", act: clearFilter, box: false },
     ],
   },
   {
@@ -100,8 +102,15 @@ function nameOf(event) {
 
 /** @param {KeyboardEvent} event */
 function onKey(event) {
-  if (event.altKey || event.defaultPrevented || takesText(event.target)) return;
-  if (document.querySelector("dialog[open]:not(#lightbox)") || document.querySelector(":popover-open")) return;
+  if (event.altKey || event.defaultPrevented || event.isComposing || document.querySelector(":popover-open")) return;
+  const dialog = /** @type {HTMLDialogElement | undefined} */ ([...document.querySelectorAll("dialog[open]:not(#lightbox)")].at(-1));
+  if (dialog && event.key === "Escape") { // at once: a browser takes a moment, and the next key would be lost
+    event.preventDefault();
+    dialog.close();
+    const left = document.activeElement;
+    if (left instanceof HTMLElement && dialog.contains(left)) left.blur();
+  }
+  if (dialog || takesText(event.target)) return;
   const name = nameOf(event);
   const open = isOpen();
   // A button that was pressed keeps the focus: beside a large picture the arrows go on leafing all the same.

@@ -7,8 +7,8 @@ import { ratioOf } from "./data.js";
 
 /**
  * @typedef {import("./pivot.js").Pivot} Pivot
- * @typedef {{width: number, height: number, gap: number, caption: number, band: number, line: number, gulf: number, between: number}} Frame
- *   CSS pixels: room, wished height of a picture, between pictures, below each, headings of bands and lines, between blocks, between columns
+ * @typedef {{width: number, height: number, gap: number, caption: number, band: number, line: number, gulf: number, between: number, beside: number}} Frame
+ *   CSS pixels: room, wished height of a picture, between pictures, below each, headings of bands and lines, between blocks, between columns; pictures of one cell side by side at most
  * @typedef {{level: "band" | "line", value: number, x: number, y: number, width: number, tiles: number}} Heading
  * @typedef {{y: number, height: number, tiles: number[]}} Row pictures of the same top
  * @typedef {{height: number, rows: Row[], headings: Heading[], columns: {value: number, x: number, width: number}[],
@@ -18,7 +18,6 @@ import { ratioOf } from "./data.js";
 
 const SOME = 1000; // pictures, up to which several sizes are tried
 const LARGER = [1.9, 1.7, 1.5, 1.4, 1.3, 1.2, 1.1];
-const MOST_BESIDE = 4; // pictures of one cell side by side
 const HIGHEST = 900; // CSS pixels, no row is higher than that
 const LEAST = 90; // CSS pixels of a picture's height, below which columns rather go beyond the window
 
@@ -132,7 +131,7 @@ function columnsOf(pivot, frame) {
 /** @param {number[]} tiles of one cell @param {Frame} frame @returns {number} its width ÷ the height of a picture: about as many side by side as below each other, but few */
 function wishOf(tiles, frame) {
   const ratios = tiles.map(ratioOf);
-  const beside = Math.min(MOST_BESIDE, Math.ceil(Math.sqrt(tiles.length)));
+  const beside = Math.min(frame.beside, Math.ceil(Math.sqrt(tiles.length)));
   const usual = beside * ratios.reduce((sum, ratio) => sum + ratio, 0) / (tiles.length || 1);
   return ratios.reduce((most, ratio) => Math.max(most, ratio), usual) + Math.max(0, beside - 1) * frame.gap / frame.height * 1.3;
 }

@@ -5,7 +5,7 @@ import { altOf, originalOf, sheet, stateOf, thumbAddress } from "./data.js";
 import { onDecision } from "./decisions.js";
 import { $, make, mark } from "./dom.js";
 import { moveCursor, positionOf, setCursor } from "./grid.js";
-import { fillDecision, fillPanel, startPanel } from "./panel.js";
+import { fillDecision, fillPanel, showAbsent, startPanel } from "./panel.js";
 import { app } from "./state.js";
 import { clearFilter } from "./tools.js";
 import { fit } from "./zoom.js";
@@ -95,8 +95,8 @@ function showSide(/** @type {any} */ figure, /** @type {?string} */ href, /** @t
   large.addEventListener("load", () => { image.src = href; });
   large.addEventListener("error", () => {
     if (!image.isConnected) return;
-    const what = small ? "Only the small picture is here" : "There is no picture to show";
-    figure.append(make("p", "aside", what + ": the original is not beside this sheet."));
+    if (!small) figure.append(make("p", "aside", "There is no picture to show: the original is not beside this sheet."));
+    showAbsent(app.cursor, href);
   });
   large.src = href;
 }

@@ -3,7 +3,8 @@
 import { readAddress, writeAddress } from "./address.js";
 import { startCulling } from "./culling.js";
 import { sheet } from "./data.js";
-import { startDecisions } from "./decisions.js";
+import { onDecision, startDecisions } from "./decisions.js";
+import { $ } from "./dom.js";
 import { redraw, showSheet, startGrid } from "./grid.js";
 import { startKeys } from "./keys.js";
 import { closeBox, isOpen, openBox, refreshBox, startBox } from "./lightbox.js";
@@ -21,7 +22,9 @@ function showView() {
 }
 
 function showAll() {
+  const top = $("canvas").getBoundingClientRect().top;
   showHead();
+  scrollBy({ top: $("canvas").getBoundingClientRect().top - top, behavior: "instant" }); // what is looked at stays where it is
   showView();
   showTools();
   showProgress();
@@ -48,7 +51,10 @@ startReview();
 startKeys();
 startPrint();
 followAddress();
+showHead();
 showProgress();
+onDecision(showHead);
+$("keys").hidden = false;
 addEventListener("hashchange", followAddress);
 document.documentElement.dataset.ready = "true";
 if (document.readyState === "loading") {

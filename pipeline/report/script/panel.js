@@ -153,11 +153,26 @@ function link(href, text) {
 
 /** @param {number} tile */
 function fillFiles(tile) {
-  fill("box-files", sheet.tiles.files[tile].map(([format, href, bytes, state]) => {
-    const element = make("li", "", [link(state === "done" ? href : null, format.toUpperCase()), make("span", "", state === "done" ? size(bytes) : state)]);
+  const files = sheet.tiles.files[tile];
+  fill("box-files", files.map(([format, href, bytes, state]) => {
+    const here = state === "done" && href !== null && !absent.has(href);
+    const element = make("li", "", [link(here ? href : null, format.toUpperCase()), make("span", "", state === "done" ? size(bytes) : state)]);
     element.dataset.state = state;
     return element;
   }));
+  const away = files.some(([, href, , state]) => state === "done" && (href === null || absent.has(href)));
+  $("box-absent").hidden = !away;
+}
+
+/** Originals that could not be loaded: this sheet was sent without them. @type {Set<string>} */
+const absent = new Set();
+
+/** A picture's original is not here: then its other files aren't either, and a link would lead nowhere. @param {number} tile @param {string} href */
+export function showAbsent(tile, href) {
+  absent.add(href);
+  const files = sheet.tiles.files[tile];
+  if (files.some((file) => file[1] === href)) for (const [, other] of files) if (other) absent.add(other);
+  fillFiles(tile);
 }
 
 /** @param {number} tile */
@@ -179,7 +194,7 @@ function fillChanges(tile, partner) {
     const words = wordsChanged(partner.text, now).flatMap(([word, how]) => [how === "same" ? word : make(how === "gone" ? "del" : "ins", "", word), " "]);
     lines.push(make("p", "words", words));
   }
-  const old = partner.tile < 0 ? [] : sheet.dimensions.filter((each) => each.key !== "state" && each.of[tile] !== each.of[partner.tile])
+  const old = partner.tile < 0 ? [] : sheet.dimensions.filter((each) => !["state", "set", "take"].includes(each.key) && each.of[tile] !== each.of[partner.tile])
     .map((each) => make("p", "", `${each.name}: ${valueOf(each.key, partner.tile) || "–"} → ${valueOf(each.key, tile) || "–"}`));
   fill("box-changes", [...old, ...lines]);
 }

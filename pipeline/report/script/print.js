@@ -9,50 +9,79 @@ import { app } from "./state.js";
 import { captionKeys, headingText } from "./tile.js";
 
 const WIDTH = 1000; // of the paper, in units of which everything is a share
-const FRAME = { width: WIDTH, height: 150, gap: 10, caption: 30, band: 30, line: 20, gulf: 10, between: 14 };
+const FRAME = { width: WIDTH, height: 150, gap: 10, caption: 30, band: 30, line: 20, gulf: 10, between: 14, beside: 2 };
 
-/** Make the pages: headings and rows, in order. */
+/** Make the pages: headings, and below each its rows, or one row of cells where something runs across. */
 function layOutForPrint() {
   const told = captionKeys();
   const pivot = arrange(app.shown, app.view.axes);
-  const layout = layOutWell(pivot, sheet.tiles.label.length, { ...FRAME, gulf: WIDTH }, 0); // nothing stands beside each other: rows of paper
+  const layout = layOutWell(pivot, sheet.tiles.label.length, { ...FRAME, gulf: WIDTH }, Infinity); // nothing stands beside each other: rows of paper
   const scale = layout.columns.length ? Math.max(WIDTH, ...layout.columns.map(({ x, width }) => x + width)) : WIDTH;
-  /** @type {{y: number, make: () => any}[]} */
-  const parts = layout.headings.map((heading) => ({
-    y: heading.y - 0.5,
-    make: () => make(heading.level === "band" ? "h2" : "h3", heading.level, headingText(heading.level === "band" ? app.view.axes.bands : app.view.axes.down, heading.value)),
-  }));
+  const parts = pivot.bands.flatMap((band) => [
+    ...heading("h2", "band", app.view.axes.bands, band.value),
+    ...band.lines.flatMap((line) => [
+      ...heading("h3", "line", app.view.axes.down, line.value),
+      ...(layout.columns.length
+        ? [across(line.columns.map((tiles, at) => cell(tiles, layout, layout.columns[at], told)), layout, scale)]
+        : rowsOf(line.columns[0], layout).map((tiles) => printRow(tiles, layout, scale, told))),
+    ]),
+  ]);
+  $("print").replaceChildren(...columnNames(layout, scale), ...parts);
+}
+
+/** @param {string} tag @param {string} level @param {string} key @param {number} value @returns {any[]} */
+function heading(tag, level, key, value) {
+  return value < 0 && !key ? [] : [make(tag, level, headingText(key, value) || "–")];
+}
+
+/** @param {number[]} tiles of one line @param {import("./layout.js").Layout} layout @returns {number[][]} the rows that they fill */
+function rowsOf(tiles, layout) {
   /** @type {Map<number, number[]>} */
-  const tops = new Map();
-  for (const row of layout.rows) tops.set(row.y, [...(tops.get(row.y) ?? []), ...row.tiles]);
-  for (const [y, tiles] of tops) {
-    parts.push({ y, make: () => {
-      const row = make("div", "print-row", tiles.map((tile) => printTile(tile, told)));
-      let end = 0;
-      [...row.children].forEach((element, at) => {
-        const tile = tiles[at];
-        element.style.marginLeft = `${100 * (layout.x[tile] - end) / scale}%`;
-        element.style.width = `${100 * layout.w[tile] / scale}%`;
-        end = layout.x[tile] + layout.w[tile];
-      });
-      return row;
-    } });
+  const rows = new Map();
+  for (const tile of tiles) {
+    const row = rows.get(layout.y[tile]);
+    if (row) row.push(tile);
+    else rows.set(layout.y[tile], [tile]);
   }
-  parts.sort((a, b) => a.y - b.y);
-  $("print").replaceChildren(...columnNames(layout, scale), ...parts.map((part) => part.make()));
+  return [...rows.values()];
+}
+
+/** @param {number[]} tiles @param {import("./layout.js").Layout} layout @param {number} scale @param {string[]} told */
+function printRow(tiles, layout, scale, told) {
+  return make("div", "print-row", tiles.map((tile) => {
+    const figure = printTile(tile, told);
+    figure.style.width = `${100 * layout.w[tile] / scale}%`;
+    return figure;
+  }));
+}
+
+/** What stands in one column of a line: as wide as the column, wrapped. @returns {any} */
+function cell(/** @type {number[]} */ tiles, /** @type {import("./layout.js").Layout} */ layout, /** @type {{width: number}} */ column, /** @type {string[]} */ told) {
+  return make("div", "print-cell", tiles.map((tile) => {
+    const figure = printTile(tile, told);
+    figure.style.width = `${Math.min(100, 100 * layout.w[tile] / column.width) - 1.5}%`;
+    return figure;
+  }));
+}
+
+/** @param {any[]} cells @param {import("./layout.js").Layout} layout @param {number} scale @returns {any} the cells, each below its column's name */
+function across(cells, layout, scale) {
+  let end = 0;
+  layout.columns.forEach(({ x, width }, at) => {
+    cells[at].style.marginLeft = `${100 * (x - end) / scale}%`;
+    cells[at].style.width = `${100 * width / scale}%`;
+    end = x + width;
+  });
+  return make("div", "print-row across", cells);
 }
 
 /** @param {import("./layout.js").Layout} layout @param {number} scale @returns {any[]} */
 function columnNames(layout, scale) {
   if (!layout.columns.length) return [];
-  let end = 0;
-  return [make("div", "print-row names", layout.columns.map(({ value, x, width }) => {
-    const element = make("span", "", value < 0 ? "–" : headingText(app.view.axes.across, value));
-    element.style.marginLeft = `${100 * (x - end) / scale}%`;
-    element.style.width = `${100 * width / scale}%`;
-    end = x + width;
-    return element;
-  }))];
+  const names = layout.columns.map(({ value }) => make("span", "", value < 0 ? "–" : headingText(app.view.axes.across, value)));
+  const row = across(names, layout, scale);
+  row.className = "print-row names";
+  return [row];
 }
 
 /** @param {number} tile @param {string[]} told */
@@ -73,11 +102,12 @@ function printTile(tile, told) {
     blank.style.aspectRatio = `${width[tile]} / ${height[tile]}`;
     figure.append(blank);
   }
-  const { decision, stars, note } = decisionOf(tile);
+  const { decision, stars, note, who } = decisionOf(tile);
+  figure.dataset.decision = decision;
   const facts = told.map((key) => valueOf(key, tile)).filter(Boolean).join(" · ");
   figure.append(make("figcaption", "", [
     make("span", "", facts || valueOf("variant", tile)),
-    ...(decision || stars || note ? [make("span", "verdict", [...(decision ? [mark(decision)] : []), " " + "★".repeat(stars), note ? " " + note : ""])] : []),
+    ...(decision || stars || note ? [make("span", "verdict", [...(decision ? [mark(decision)] : []), ` ${decision}${who ? " by " + who : ""} ${"★".repeat(stars)}${note ? " " + note : ""}`])] : []),
     ...(state !== "done" && address ? [make("span", "", state)] : []),
   ]));
   return figure;

@@ -17,7 +17,7 @@ export function openReview() {
 /** How far it is, beside the button that opens this. */
 export function showProgress() {
   const { approved, rejected, undecided: left, differs, all } = tally();
-  $("progress").textContent = left === all ? "Review" : `${(all - left).toLocaleString("en")} of ${all.toLocaleString("en")} decided`;
+  $("progress").textContent = left === all ? "Decisions" : `${(all - left).toLocaleString("en")} of ${all.toLocaleString("en")} decided`;
   $("open-review").title = `${approved} approved, ${rejected} rejected, ${left} undecided${differs ? `, reviewers differ on ${differs}` : ""} (E)`;
   $("meter").value = all ? (all - left) / all : 0;
 }
@@ -66,7 +66,7 @@ function download() {
   link.download = `decisions-${sheet.campaign}-${$("reviewer").value.trim().toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-")}.json`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
-  $("review-said").textContent = `Saved as ${link.download}. Send it back, or: pipeline review ${shellWord(sheet.manifest)} --import ${link.download}`;
+  $("review-said").textContent = `Saved as ${link.download}. Send it to whoever sent you this sheet; they run: pipeline review ${shellWord(sheet.manifest)} --import ${link.download}`;
 }
 
 /** @param {string} text @param {string} [name] of the file it came from, where it is one of several */

@@ -1,7 +1,7 @@
 /** One picture on the sheet: its thumbnail, its state, its caption, the decision on it. */
 
 import { altOf, dimension, originalOf, sheet, stateOf, thumbAddress, valueOf } from "./data.js";
-import { decisionOf } from "./decisions.js";
+import { canDecide, decisionOf } from "./decisions.js";
 import { make, mark } from "./dom.js";
 import { app } from "./state.js";
 
@@ -31,8 +31,19 @@ export function makeTile(tile, told) {
   facts.title = facts.textContent ? [...facts.children].map((each) => each.textContent).join(" · ") : "";
   caption.append(facts, make("p", "verdict"));
   item.append(picture, caption);
+  if (canDecide(tile)) item.append(make("span", "quick", [quick("approved", "Approve", tile), quick("rejected", "Reject", tile)]));
   showDecision(item, tile);
   return item;
+}
+
+/** @param {string} decision @param {string} name @param {number} tile @returns {any} a button for who decides by mouse; keys have their own */
+function quick(decision, name, tile) {
+  const element = make("button", "", mark(decision));
+  element.type = "button";
+  element.tabIndex = -1;
+  element.dataset.quick = decision;
+  element.setAttribute("aria-label", `${name} ${sheet.tiles.label[tile]}`);
+  return element;
 }
 
 /** @returns {boolean} whether the head has said already that these are proofs */

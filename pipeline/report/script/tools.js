@@ -136,7 +136,6 @@ export function startTools(onChange) {
     applyView();
   });
   $("query").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === "Escape") clearFilter();
     if (event.key === "Escape" || event.key === "Enter") $("tiles").querySelector("[tabindex='0']")?.focus();
   });
   $("clear").addEventListener("click", clearFilter);
