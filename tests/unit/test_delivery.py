@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import re
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes.campaign import edit, pipeline, results, run, write_campaign
+from PIL import Image
 
 from pipeline.report import pdf
 
@@ -214,6 +218,29 @@ def test_a_sheet_elsewhere_names_files_by_the_way_that_leads_down(campaign: Path
         assert hrefs(data(place)) == wanted
         assert all((place.parent / path).is_file() for path in wanted)
         assert all(source.startswith("data:") for source in sources(place))
+
+
+def test_a_mailed_sheet_shows_its_pictures_sharp(campaign: Path, tmp_path: Path) -> None:
+    """As large as they are, where the budget has room; and small where it has not, or an original is damaged."""
+    place = tmp_path / "mail/sheet.html"
+    pipeline("report", campaign, "-o", place)
+    count = len(results(campaign))
+    assert max(map(side, sources(place))) == 1024
+    assert max(map(side, sources(folder(campaign) / "report.html"))) <= 600
+    pipeline("report", campaign, "-o", place, "--inline", "0.1")
+    assert max(map(side, sources(place))) <= 600
+    for original in (folder(campaign) / ".pipeline/originals").iterdir():
+        original.write_bytes(b"damaged")
+    shutil.rmtree(folder(campaign) / ".pipeline/thumbs/large")
+    pipeline("report", campaign, "-o", place)
+    assert max(map(side, sources(place))) <= 600
+    assert len(results(campaign)) == count
+
+
+def side(source: str) -> int:
+    """The longer side of an inline picture, in pixels."""
+    with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as image:
+        return max(image.size)
 
 
 def test_without_room_the_thumbnails_are_copied_beside_the_sheet(campaign: Path, tmp_path: Path) -> None:
