@@ -363,7 +363,7 @@ class Ledger:
         try:
             back_up(self._db, self.folder, self.serial())
             self.not_backed_up = ""
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeError) as error:
             self.not_backed_up = f"{self.folder}: the ledger could not be backed up: {error}"
 
     def leave(self) -> None:
