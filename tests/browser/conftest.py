@@ -91,3 +91,12 @@ def firefox() -> Iterator[Any]:
         _absent(str(FIREFOX))
     with running(FIREFOX) as tab:
         yield tab
+
+
+@pytest.fixture
+def look(watch: Callable[..., Watched]) -> Iterator[Any]:
+    """Return what opens a sheet; in the end none may have logged an error or asked the network."""
+    from browser.sheet_page import looking  # it needs Playwright, which may be missing
+
+    with looking(watch) as look:
+        yield look

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from browser import fake_sheet
 from browser.reviewing import verdicts
-from browser.sheet_page import Look, looking, press
+from browser.sheet_page import Look, press
 from fakes.campaign import REPOSITORY, pipeline, plan
 from PIL import Image
 
@@ -44,13 +43,6 @@ SCROLL = """async () => {
     if (top > document.documentElement.scrollHeight) return [...seen].map(Number);
   }
 }"""
-
-
-@pytest.fixture
-def look(watch: Callable[..., Any]) -> Iterator[Look]:
-    """Opens sheets; none may complain or ask the network."""
-    with looking(watch) as look:
-        yield look
 
 
 @pytest.fixture

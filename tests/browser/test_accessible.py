@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import fake_sheet
-from browser.sheet_page import Look, data, focused, index, looking, press, values
+from browser.sheet_page import Look, data, focused, index, press, values
 
 if not os.environ.get("CI"):  # in CI a missing browser is a failure
     pytest.importorskip("playwright")
@@ -33,13 +32,6 @@ VIEWS = {
     "help": ("", ("?",)),
 }
 DIALOGS = {"Enter": "#lightbox", "e": "#review", "?": "#help", "n": "#note"}
-
-
-@pytest.fixture
-def look(watch: Callable[..., Any]) -> Iterator[Look]:
-    """Return what opens a sheet; in the end none may have logged an error or asked the network."""
-    with looking(watch) as look:
-        yield look
 
 
 @pytest.fixture(scope="module")

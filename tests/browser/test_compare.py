@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import fake_sheet
-from browser.sheet_page import Look, looking, press, until
+from browser.sheet_page import Look, press, until
 
 from pipeline.report.view import DecisionView
 
@@ -21,13 +20,6 @@ from playwright.sync_api import expect
 TAKEN_TWICE = fake_sheet.tile(2, 0, "table", "16:9").label
 STALE = fake_sheet.tile(1, 1, "banner", "21:9", "stale").label
 WAYS = ["side", "slider", "blend", "difference"]
-
-
-@pytest.fixture
-def look(watch: Callable[..., Any]) -> Iterator[Look]:
-    """Return what opens a sheet; in the end none may have logged an error or asked the network."""
-    with looking(watch) as look:
-        yield look
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from browser import fake_sheet
 from browser.reviewing import NO_STORAGE, covered, go, noted, open_review, tally, verdict, verdicts
-from browser.sheet_page import Look, focused, fragment, looking, press, values
+from browser.sheet_page import Look, focused, fragment, press, values
 
 from pipeline.report.view import DecisionView, SheetView
 
@@ -21,13 +21,6 @@ if not os.environ.get("CI"):  # in CI a missing browser is a failure
 from playwright.sync_api import expect
 
 SIX = ["", "", "", "", "", ""]
-
-
-@pytest.fixture
-def look(watch: Callable[..., Any]) -> Iterator[Look]:
-    """Opens sheets; none may complain or ask the network."""
-    with looking(watch) as look:
-        yield look
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from browser.reviewing import (
     verdict,
     verdicts,
 )
-from browser.sheet_page import Look, looking, press
+from browser.sheet_page import Look, press
 from fakes.campaign import REPOSITORY
 from jsonschema import Draft202012Validator
 
@@ -35,13 +35,6 @@ from playwright.sync_api import expect
 CAMPAIGN = "Autumn tableware"
 SIX = ["", "", "", "", "", ""]
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
-
-
-@pytest.fixture
-def look(watch: Callable[..., Any]) -> Iterator[Look]:
-    """Opens sheets, each in a browser of its own; none may complain or ask the network."""
-    with looking(watch) as look:
-        yield look
 
 
 @pytest.fixture(scope="module")

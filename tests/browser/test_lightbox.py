@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import fake_sheet
-from browser.sheet_page import Look, boxes, data, focused, fragment, index, looking, press, until
+from browser.sheet_page import Look, boxes, data, focused, fragment, index, press, until
 
 if not os.environ.get("CI"):  # in CI a missing browser is a failure
     pytest.importorskip("playwright")
@@ -20,13 +19,6 @@ from playwright.sync_api import expect
 TAKEN_TWICE = fake_sheet.tile(2, 0, "table", "16:9").label
 STALE = fake_sheet.tile(1, 1, "banner", "21:9", "stale").label
 ZOOM = "getComputedStyle(document.querySelector('#stage')).getPropertyValue('--zoom')"
-
-
-@pytest.fixture
-def look(watch: Callable[..., Any]) -> Iterator[Look]:
-    """Return what opens a sheet; in the end none may have logged an error or asked the network."""
-    with looking(watch) as look:
-        yield look
 
 
 @pytest.fixture(scope="module")

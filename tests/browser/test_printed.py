@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import fake_sheet
-from browser.sheet_page import Look, data, looking
+from browser.sheet_page import Look, data
 
 if not os.environ.get("CI"):  # in CI a missing browser is a failure
     pytest.importorskip("playwright")
@@ -27,13 +26,6 @@ KEEP_ROWS = """addEventListener('beforeprint', () => {
   window.rows = [...document.querySelectorAll('.print-row')].map(row => row.querySelectorAll('img').length);
 })"""
 ROWS = "window.rows.filter(Boolean)"
-
-
-@pytest.fixture
-def look(watch: Callable[..., Any]) -> Iterator[Look]:
-    """Return what opens a sheet; in the end none may have logged an error or asked the network."""
-    with looking(watch) as look:
-        yield look
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import fake_sheet
-from browser.sheet_page import Box, Look, boxes, data, focused, fragment, looking, press, shown, until, values
+from browser.sheet_page import Box, Look, boxes, data, focused, fragment, press, shown, until, values
 
 if not os.environ.get("CI"):  # in CI a missing browser is a failure
     pytest.importorskip("playwright")
@@ -18,13 +17,6 @@ from playwright.sync_api import expect
 
 TALL = {"width": 1280, "height": 6000}  # a window that needs no scrolling
 PIVOT = "#bands=product&down=vary.scene&across=ratio"
-
-
-@pytest.fixture
-def look(watch: Callable[..., Any]) -> Iterator[Look]:
-    """Return what opens a sheet; in the end none may have logged an error or asked the network."""
-    with looking(watch) as look:
-        yield look
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import fake_sheet
-from browser.sheet_page import Look, boxes, focused, index, looking, press, until
+from browser.sheet_page import Look, boxes, focused, index, press, until
 
 from pipeline.report.header import PROOFS, REHEARSAL
 from pipeline.report.render import render
@@ -22,13 +21,6 @@ from playwright.sync_api import expect
 TROUBLES = ("failed", "missing", "uncertain", "stopped")
 ALL_KEYS = [*"pxauncyevmz/?+-012345", "Shift+P", "Control+z", "Enter", "Space", "Home", "End", "Escape"]
 ARROWS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]
-
-
-@pytest.fixture
-def look(watch: Callable[..., Any]) -> Iterator[Look]:
-    """Return what opens a sheet; in the end none may have logged an error or asked the network."""
-    with looking(watch) as look:
-        yield look
 
 
 @pytest.fixture(scope="module")

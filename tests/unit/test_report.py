@@ -8,7 +8,7 @@ import io
 import json
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -686,17 +686,3 @@ def test_what_cannot_be_joined_is_refused(text: str) -> None:
     """Rather than to ship a script that doesn't run."""
     with pytest.raises(ValueError, match=r"main\.js"):
         bundle(modules(main=text))
-
-
-def _declared() -> Iterator[str]:
-    folder = Path(fake_sheet.__file__).parents[2] / "pipeline/report/script"
-    for path in folder.glob("*.js"):
-        yield from re.findall(
-            r"^(?:export )?(?:async )?(?:const|let|class|function\*?) (\w+)", path.read_text("utf-8"), re.MULTILINE
-        )
-
-
-def test_no_two_modules_declare_the_same_name() -> None:
-    """They share one scope in the sheet: a second one would break it, or take the first one's place."""
-    names = list(_declared())
-    assert sorted(names) == sorted(set(names))

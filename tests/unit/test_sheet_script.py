@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pipeline.report
 
-DECLARED = re.compile(r"^(?:export )?(?:async )?(?:function|class|const|let) (\[[^\]]*\]|[\w$]+)", re.MULTILINE)
+DECLARED = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) (\[[^\]]*\]|[\w$]+)", re.MULTILINE)
 
 
 def test_no_name_is_given_twice() -> None:
