@@ -10,7 +10,9 @@
     │   └── LedgerError       damaged, foreign, newer, gone, or not writable
     │       └── LedgerLocked  another runner holds the campaign
     ├── MediaError            bytes that are no acceptable picture
-    │   └── DownloadError     a picture that couldn't be fetched
+    │   ├── DownloadError     a picture that couldn't be fetched
+    │   └── WrongPicture      a whole picture, but not the one that was asked for: kept aside for people
+    ├── KeepError             a picture that this machine can't encode or write: its request stays open
     └── RequestError          a request that made no picture; its disposition says what follows
         ├── TryLater          nothing paid: the same request again, later
         ├── Refused           the vendor refuses this picture: fail it, don't try again by itself
@@ -140,6 +142,17 @@ class DownloadError(MediaError):
     def __reduce__(self) -> tuple[type[DownloadError], tuple[str], dict[str, bool]]:
         """Survive the way back from a worker process."""
         return type(self), (str(self),), {"gone": self.gone}
+
+
+class WrongPicture(MediaError):
+    """A whole picture whose size, shape or number of frames is not what was asked for. Its bytes are kept aside."""
+
+
+class KeepError(PipelineError):
+    """This machine failed, not the picture: no codec, no memory, a name that its file system can't hold.
+
+    The picture may be whole and is paid, so its request stays open and a later run fetches it again, free.
+    """
 
 
 class RequestError(PipelineError):

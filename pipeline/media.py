@@ -3,7 +3,8 @@
 :func:`finish` is pure in the sense that counts: called again with the same job it makes the same files, so it may
 be run anywhere, any number of times, by any ``concurrent.futures.Executor``. It holds no key and costs nothing.
 "Done" means: fetched whole, decoded to the last pixel, of a known format, of the asked shape, written under a
-temporary name, synced, and renamed.
+temporary name, synced, and renamed. A whole picture that is not what was asked for is kept aside, and a failure of
+this machine is never taken for one of the picture: either may be paid.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import httpx
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pipeline.addresses import PUBLIC, Reach
-from pipeline.errors import DownloadError, MediaError
+from pipeline.aside import set_aside
+from pipeline.errors import DownloadError, KeepError, MediaError, WrongPicture
 from pipeline.files import write_whole
+from pipeline.kinds import codec_fault, kind_of
 from pipeline.network import Forbidden, client
 from pipeline.paths import check_inside
 from pipeline.proof import Proof, render
@@ -56,7 +59,7 @@ class PictureJob:
     """What :func:`finish` needs. ``image`` is what to fetch or draw; without one, the kept original is read again.
 
     ``stem`` is the path of the kept original without its extension, ``ratio`` width ÷ height as asked (None: any),
-    ``pixels`` about how many were asked for (0: any),
+    ``pixels`` about how many were asked for, ``least`` the fewest that will do (0: any number),
     ``sha256`` the known hash of the original when it was made before, ``copies`` files that may hold the same bytes,
     ``reach`` where it may be fetched from, ``root`` the output folder, which no link may lead out of.
     """
@@ -68,6 +71,7 @@ class PictureJob:
     renditions: tuple[Rendition, ...]
     thumb: str
     pixels: int = 0
+    least: int = 0
     sha256: str | None = None
     copies: tuple[str, ...] = ()
     reach: Reach = PUBLIC
@@ -100,15 +104,17 @@ def finish(job: PictureJob) -> FinishedPicture:
 
     Raises:
         DownloadError: when it can't be fetched whole.
+        WrongPicture: when it is whole, but not what was asked for; its bytes are kept beside its first file.
         MediaError: when the bytes are no acceptable picture.
+        KeepError: when this machine can't decode, encode or write it, though the picture may be whole.
         OSError: when a file can't be written.
     """
     try:
         return _finished(job)
-    except (MediaError, OSError):
+    except (MediaError, KeepError, OSError):
         raise
-    except Exception as error:  # whatever Pillow stumbles over, late: one bad picture must not end a run
-        raise MediaError(f"the picture is damaged ({type(error).__name__}: {error})") from None
+    except Exception as error:  # the bytes are decoded by now: what fails after that is on our side
+        raise KeepError(f"the picture can't be encoded or written here ({type(error).__name__}: {error})") from None
 
 
 def _finished(job: PictureJob) -> FinishedPicture:
@@ -121,9 +127,8 @@ def _finished(job: PictureJob) -> FinishedPicture:
         data, kept = encode(image, "png", 0), None
         image.format = "PNG"
     else:
-        (data, image), kept = _fetched(job.image, job.pixels, job.reach), None
+        (data, image), kept = _fetched(job), None
     kind = _FORMATS[str(image.format)]
-    check_shape(image.size, job.ratio)
     original = kept or write(f"{job.stem}.{EXTENSION[kind]}", data, job.root)
     renditions = []
     for rendition in job.renditions:
@@ -135,15 +140,31 @@ def _finished(job: PictureJob) -> FinishedPicture:
     return FinishedPicture(original, kind, image.width, image.height, tuple(renditions))
 
 
-def _fetched(remote: RemoteImage, pixels: int, reach: Reach) -> tuple[bytes, Image.Image]:
-    """A generated image's bytes, whole; what comes damaged over the network may come whole the next time."""
-    data = download(str(remote.url), reach) if remote.data is None else remote.data
+def _fetched(job: PictureJob) -> tuple[bytes, Image.Image]:
+    """A generated image's bytes, whole and as asked; what comes damaged over the network may come whole next time."""
+    remote = job.image or RemoteImage()
+    data = download(str(remote.url), job.reach) if remote.data is None else remote.data
     try:
-        return data, decode(data, pixels)
+        image = decode(data, job.pixels)
+        check_shape(image.size, job.ratio, job.least)
+    except WrongPicture as error:
+        raise WrongPicture(f"{error}; {_kept_aside(job, data)}") from None
     except MediaError as error:
         if remote.url is None:
             raise
         raise DownloadError(f"what was fetched is no whole picture: {error}") from None
+    return data, image
+
+
+def _kept_aside(job: PictureJob, data: bytes) -> str:
+    """Keep a paid picture that is not what was asked for; says where, and what can be done with it."""
+    stem = Path(job.renditions[0].path).with_suffix("") if job.renditions else Path(job.stem)
+    extension = EXTENSION[kind_of(data) or "png"]
+    if job.root:
+        check_inside(job.root, str(stem))
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    kept = set_aside(stem.with_name(f"{stem.name}.{extension}"), "wrong", data)
+    return f"kept as {kept}: `pipeline adopt` takes it as it is, --retry-failed pays for another"
 
 
 def _drawn(proof: Proof) -> Image.Image:
@@ -167,17 +188,25 @@ def _kept(job: PictureJob) -> tuple[bytes, WrittenFile | None]:
     raise MediaError("the kept original is gone or damaged: the picture must be made anew")
 
 
-def check_shape(size: tuple[int, int], ratio: float | None) -> None:
-    """Whether a picture has the asked ratio.
+def check_shape(size: tuple[int, int], ratio: float | None, least: int = 0) -> None:
+    """Whether a picture has the asked ratio, and at least so many pixels.
 
     Raises:
-        MediaError: when it is more than 5 % off, or has a side that no format can hold.
+        WrongPicture: when its ratio is more than 5 % off, when it is too small, or has a side that no format can hold.
     """
     width, height = size
     if max(size) > MAX_SIDE:
-        raise MediaError(f"the picture is {width}×{height}: no side may be over {MAX_SIDE:,} pixels")
+        raise WrongPicture(f"the picture is {width}×{height}: no side may be over {MAX_SIDE:,} pixels")
     if ratio is not None and abs(width / height / ratio - 1) > RATIO_TOLERANCE:
-        raise MediaError(f"the picture is {width}×{height} ({width / height:.2f}), and {ratio:.2f} was asked for")
+        raise WrongPicture(
+            f"the picture has the wrong ratio: it is {width}×{height} ({width / height:.2f}), "
+            f"and {ratio:.2f} was asked for"
+        )
+    if width * height < least:
+        raise WrongPicture(
+            f"the picture is too small: it is {width}×{height} ({width * height:,} pixels), "
+            f"and at least {least:,} pixels were expected for this resolution"
+        )
 
 
 def decode(data: bytes, pixels: int = 0) -> Image.Image:
@@ -187,20 +216,24 @@ def decode(data: bytes, pixels: int = 0) -> Image.Image:
     misses a file's very last bytes.
 
     Raises:
-        MediaError: for anything but one whole PNG, JPEG or WebP frame of a sane size.
+        WrongPicture: for one that has several frames, or far more pixels than were asked for.
+        MediaError: for anything else but one whole PNG, JPEG or WebP frame of a sane size.
+        KeepError: when this machine can't decode it.
     """
     if not data:
         raise MediaError("the file is empty")
     if ImageFile.LOAD_TRUNCATED_IMAGES:
-        raise MediaError("Pillow is set to accept truncated pictures")
+        raise KeepError("Pillow is set to accept truncated pictures (ImageFile.LOAD_TRUNCATED_IMAGES)")
+    if (kind := kind_of(data)) and (why := codec_fault(kind)):
+        raise KeepError(f"the picture is a {kind}, and {why}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=tuple(_FORMATS)) as probe:
                 if probe.width * probe.height > (4 * pixels or MAX_PIXELS):  # before it takes the memory
-                    raise MediaError(f"the picture has {probe.width}×{probe.height} pixels: far more than asked for")
+                    raise WrongPicture(f"the picture has {probe.width}×{probe.height} pixels: far more than asked for")
                 if getattr(probe, "n_frames", 1) != 1:
-                    raise MediaError("the picture has several frames")
+                    raise WrongPicture("the picture has several frames")
                 probe.verify()
             image = Image.open(io.BytesIO(data), formats=tuple(_FORMATS))
             image.load()
@@ -208,7 +241,11 @@ def decode(data: bytes, pixels: int = 0) -> Image.Image:
         raise MediaError("the bytes are no PNG, JPEG or WebP picture") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise MediaError("the picture has too many pixels") from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError) as error:
+    except MemoryError:
+        raise KeepError("there is not enough memory to decode the picture") from None
+    except MediaError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever they stumble over
         raise MediaError(f"the picture is damaged: {error}") from None
     if not _ended(data, str(image.format)):
         raise MediaError("the picture ends early")

@@ -29,6 +29,11 @@ from pipeline.plan import Plan, PlannedRequest, Step, copies_of, encoding_of, fi
 from pipeline.proof import Proof
 from pipeline.types import Cell, Manifest, Picture, Spec
 
+LEAST_AREA = 0.6
+"""Share of the asked resolution's pixels below which a picture is not of that resolution: 1K has a quarter of 2K's."""
+LEAST_UNASKED = 0.1
+"""The same where the manifest names no resolution: then only a thumbnail is refused."""
+
 
 @dataclass(slots=True)
 class Report:
@@ -187,6 +192,7 @@ def _job(manifest: Manifest, picture: Picture, take: int, cells: list[Cell], rea
     private = f"{manifest.outputs.folder}/{PRIVATE}"
     label = cells[0].label.rpartition(".")[0] if cells else picture.key
     proof = _proof(manifest, picture, take, label) if picture.spec.proof else None
+    areas = manifest.model.areas(picture.spec.resolution, picture.spec.aspect_ratio)
     return PictureJob(
         stem=f"{private}/originals/{picture.key}.t{take}",
         image=None,
@@ -194,16 +200,17 @@ def _job(manifest: Manifest, picture: Picture, take: int, cells: list[Cell], rea
         ratio=asked_ratio(picture.spec),
         renditions=_renditions(manifest, cells),
         thumb=f"{private}/{thumb_name(picture.key, take)}",
-        pixels=_pixels(manifest, picture.spec),
+        pixels=max(areas, default=0),
+        least=round(_least_area(manifest) * min(areas, default=0)),
         root=str(manifest.outputs.folder),
         reach=reach,
     )
 
 
-def _pixels(manifest: Manifest, spec: Spec) -> int:
-    """About how many pixels a spec asks for; 0 where this model doesn't know its resolution."""
-    sizes = manifest.model.sizes.get(spec.resolution, {})
-    return max((width * height for width, height in sizes.values()), default=0)
+def _least_area(manifest: Manifest) -> float:
+    """The share of a resolution's pixels that a picture must have."""
+    asked = manifest.holds(("outputs", "resolution")) or any("resolution" in r.where for r in manifest.outputs.include)
+    return LEAST_AREA if asked else LEAST_UNASKED
 
 
 def thumb_name(key: str, take: int) -> str:

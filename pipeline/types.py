@@ -103,6 +103,12 @@ class Model:
             return sizes[aspect_ratio]
         return min(sizes.values(), key=lambda wh: abs(wh[0] / wh[1] - nearest_to))
 
+    def areas(self, resolution: str, aspect_ratio: str) -> list[int]:
+        """How many pixels this may come to: at the ratio, or at any of them for ``auto``; empty when unknown."""
+        sizes = self.sizes.get(resolution, {})
+        named = [sizes[aspect_ratio]] if aspect_ratio in sizes else sizes.values()
+        return [width * height for width, height in named]
+
 
 DEADLINE = 1800.0
 """Seconds that one request may take, unless its provider says otherwise."""

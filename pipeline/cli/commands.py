@@ -15,12 +15,23 @@ from pipeline.cli.money import show_money
 from pipeline.cli.rehearsal import check_reach, environment_places
 from pipeline.cli.saved import save_plan
 from pipeline.cli.shared import WORK, micro, planned, private_folder, read_cells, read_manifest, warn_of
-from pipeline.cli.show import Console, count, plan_json, plan_lines, problem_json, rejected_words, review_json, table
-from pipeline.errors import ManifestError, PipelineError
+from pipeline.cli.show import (
+    Console,
+    count,
+    plan_json,
+    plan_lines,
+    problem_json,
+    refusals_words,
+    rejected_words,
+    review_json,
+    table,
+)
+from pipeline.errors import ManifestError, PipelineError, StorageError
 from pipeline.executors import find_executor, open_executor
 from pipeline.expand import PRIVATE
 from pipeline.ledger import open_ledger, read_ledger
 from pipeline.plan import Action, Plan, make_plan
+from pipeline.precheck import check_machine, check_room
 from pipeline.schema import schema_text
 from pipeline.types import dollars
 
@@ -51,6 +62,7 @@ def validate(arguments: argparse.Namespace, console: Console) -> int:
         try:
             expansion = read_cells(arguments, environment_places(), file)
             read_approvals(expansion.manifest)
+            check_machine(expansion)
         except ManifestError as error:
             documents.append({"manifest": file, "ok": False, "problems": [problem_json(p) for p in error.problems]})
             number += error.count
@@ -76,8 +88,10 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline plan``."""
     expansion = read_cells(arguments, environment_places())
     warn_of(expansion, console)
+    check_machine(expansion)
     with read_ledger(expansion.manifest.outputs.folder / PRIVATE) as ledger:
         made = planned(expansion, ledger, arguments, console)
+        _warn_of_room(made, console)
         budget = micro(arguments.budget)
         if arguments.json:
             console.result(json.dumps(plan_json(made, budget), indent=2, ensure_ascii=False))
@@ -88,6 +102,15 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
         save_plan(made, arguments)
         console.note(f"saved: pipeline run {arguments.output} runs exactly this plan")
     return WORK if arguments.detailed_exitcode and made.work else 0
+
+
+def _warn_of_room(plan: Plan, console: Console) -> None:
+    """A plan is shown also where it can't be carried out yet."""
+    try:
+        for words in check_room(plan):
+            console.warn(words)
+    except StorageError as error:
+        console.warn(f"run would stop before anything is paid: {error}")
 
 
 _CANCELLED = {
@@ -149,6 +172,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
         "spent_usd": money.spent / 1e6,
         "reserved_usd": money.reserved / 1e6,
         "uncertain_usd": money.uncertain / 1e6,
+        "refusals_usd": money.refusals / 1e6,
         "open_requests": [{"id": r.id, "label": r.label, "provider": r.provider, "state": r.state} for r in requests],
     }
     if arguments.json:
@@ -163,6 +187,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
         *((word, count(now.counted(action), "cell")) for action, word in _WORDS.items() if now.counted(action)),
         *((word, count(number, what)) for word, number, what in _reviewed(now) if number),
         ("spent", dollars(money.spent)),
+        *[("refusals", words) for words in [refusals_words(money.refusals)] if words],
     ]
     if money.reserved or money.uncertain:
         rows.append(("reserved", f"{dollars(money.reserved)} in flight, {dollars(money.uncertain)} uncertain"))

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 
-from pipeline.cli.show import Console, table
+from pipeline.cli.show import Console, refusals_words, table
 from pipeline.ledger import Account, Ledger
 from pipeline.types import dollars
 
-_MONEY = ("spent", "reserved", "uncertain", "saved")
+_MONEY = ("spent", "reserved", "uncertain", "saved", "refusals")
 _MOST_ROWS = 31
 
 
@@ -52,8 +52,9 @@ def _lines(accounts: list[Account], kept: int, console: Console) -> Iterator[str
     yield from _grouped("product", _product, accounts, console)
     yield from _grouped("day", lambda account: account.day, accounts, console)
     total = [sum(getattr(account, name) for account in accounts) for name in _MONEY]
-    spent, reserved, uncertain, saved = map(dollars, total)
-    yield console.style(f"spent {spent}", "bold") + f" · reserved {reserved} · uncertain {uncertain}"
+    spent, reserved, uncertain, saved = map(dollars, total[:4])
+    perhaps = "".join(f" · {words}" for words in [refusals_words(total[4])] if words)
+    yield console.style(f"spent {spent}", "bold") + f" · reserved {reserved} · uncertain {uncertain}{perhaps}"
     yield f"saved {saved} by formats that share a picture, {dollars(kept)} by runs that found pictures made already"
 
 
@@ -76,7 +77,7 @@ def _grouped(title: str, group: Callable[[Account], str], accounts: list[Account
         for name, members in sorted(groups.items())
     ]
     shown = rows if console.verbose else rows[-_MOST_ROWS:]
-    lines = list(table([(title, "requests", "pictures", *_MONEY), *shown], right=range(1, 7)))
+    lines = list(table([(title, "requests", "pictures", *_MONEY), *shown], right=range(1, 8)))
     yield console.style(lines[0], "dim")
     if len(shown) < len(rows):
         yield console.style(f"… and {len(rows) - len(shown):,} before these (-v shows all)", "dim")

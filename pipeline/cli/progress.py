@@ -48,9 +48,9 @@ class Progress:
 
     def event(self, event: Event) -> None:
         """Take note of something that happened."""
+        self.usd += event.usd
         if event.kind == "made":
             self.done += event.pictures
-            self.usd += event.usd
         elif event.kind == "failed":
             self.failed += event.pictures
             self.say(self.console.style(f"failed: {event.label}: {event.text}", "red", sys.stderr))

@@ -27,13 +27,14 @@ from pipeline.cli.shared import (
     warn_of,
 )
 from pipeline.cli.sheets import tell_of_thumbs
-from pipeline.cli.show import Console, count, held_words, rejected_words, review_json
+from pipeline.cli.show import Console, count, held_words, refusals_words, rejected_words, review_json, spent_words
 from pipeline.errors import ManifestError, PipelineError
 from pipeline.executors import default_workers, find_executor, open_executor
 from pipeline.expand import expand
 from pipeline.files import sweep
 from pipeline.ledger import Ledger, Money, check_free, open_ledger
 from pipeline.plan import Plan, make_plan
+from pipeline.precheck import check_machine, check_room
 from pipeline.types import Manifest, dollars, micro_usd
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
     reach = places.reach(private=arguments.allow_private)
     check_reach(manifest, reach)
     warn_of(expansion, console)
+    check_machine(expansion)
     approvals = read_approvals(manifest)
     find_executor(arguments.executor)
     for provider in () if places.emulated else manifest.providers:
@@ -70,8 +72,8 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         if places.emulated:
             forget_open(ledger)
         before = planned(expansion, ledger, arguments, console, saved, approvals)
-        if before.held:
-            console.warn(held_words(before))
+        for words in (*check_room(before), *([held_words(before)] if before.held else [])):
+            console.warn(words)
         code, document = _carry_out(before, ledger, arguments, console, places, reach)
         if arguments.prune:
             _prune(before, ledger, console)
@@ -106,6 +108,7 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         "uncertain_cells": after.counted("uncertain"),
         "gone_files": len(after.gone),
         "spent_usd": money.spent / 1e6,
+        "refusals_usd": money.refusals / 1e6,
         "seconds": round(time.monotonic() - started, 3),
         "sheet": str(sheet),
     }
@@ -142,7 +145,7 @@ def _budget_words(caps: list[Cap], money: Money) -> str | None:
         return None
     limits = ", ".join(f"{cap.name} {dollars(cap.usd)}" for cap in caps)
     held = money.reserved + money.uncertain
-    return f"{limits}; {dollars(money.spent)} spent" + (f", {dollars(held)} held by what is open" if held else "")
+    return f"{limits}; {spent_words(money)}" + (f", {dollars(held)} held by what is open" if held else "")
 
 
 def _carry_out(
@@ -150,7 +153,7 @@ def _carry_out(
 ) -> tuple[int, dict[str, Any]]:
     """Do the plan's work; the exit code so far, and the facts of it."""
     document: dict[str, Any] = {"made": 0, "rebuilt": 0, "failed": 0, "uncertain": 0, "pending": 0, "usd": 0.0}
-    document["reached"] = []
+    document |= {"run_refusals_usd": 0.0, "reached": []}
     hook = _hook(arguments)
     if not plan.work:
         return 0, document
@@ -192,6 +195,7 @@ def _carry_out(
         "uncertain": outcome.uncertain,
         "pending": outcome.pending,
         "usd": outcome.usd / 1e6,
+        "run_refusals_usd": outcome.refusals / 1e6,
         "reached": sorted(outcome.reached),
     }
     if report.lost:
@@ -285,7 +289,9 @@ def _say_end(document: dict[str, Any], console: Console) -> None:
     parts += _not_done(document, console)
     parts += [f"{document['frozen']:,} frozen"] if document["frozen"] else []
     parts += [f"{count(document['stale'], 'approval')} stale"] if document["stale"] else []
-    parts += [f"{dollars(micro_usd(document['usd']))} this run", f"{document['seconds']:.1f} s"]
+    parts.append(f"{dollars(micro_usd(document['usd']))} this run")
+    parts += filter(None, [refusals_words(micro_usd(document["run_refusals_usd"]))])
+    parts.append(f"{document['seconds']:.1f} s")
     console.note(" · ".join(parts))
     if document["gone_files"]:
         console.note(

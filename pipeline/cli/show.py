@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from pipeline.errors import Problem
-from pipeline.ledger import Ledger
+from pipeline.ledger import Ledger, Money
 from pipeline.plan import Plan, Step
 from pipeline.types import Json, dollars
 
@@ -73,6 +73,16 @@ def problem_json(problem: Problem) -> dict[str, Json]:
 def count(number: int, word: str) -> str:
     """``1 cell``, ``12 cells``."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def refusals_words(usd: int) -> str:
+    """What refusals may have cost, in micro-dollars, in the same words everywhere; empty for nothing."""
+    return f"up to {dollars(usd)} perhaps billed for refusals" if usd else ""
+
+
+def spent_words(money: Money) -> str:
+    """What was spent: ``$1.40 spent, up to $0.056 perhaps billed for refusals``."""
+    return ", ".join(filter(None, [f"{dollars(money.spent)} spent", refusals_words(money.refusals)]))
 
 
 def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> Iterator[str]:

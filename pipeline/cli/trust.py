@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.cli.rehearsal import environment_places
 from pipeline.cli.shared import MISSING, private_folder, read_cells, read_manifest
-from pipeline.cli.show import Console, count
+from pipeline.cli.show import Console, count, spent_words
 from pipeline.errors import LedgerLocked, PipelineError
 from pipeline.executors import default_workers
 from pipeline.gateways import DIALECTS
@@ -115,7 +115,7 @@ def restore(arguments: argparse.Namespace, console: Console) -> int:
         adopted = adopt(expansion, ledger)
         money = ledger.money()
     what = f"the backup {done.backup.name}" if done.backup else "an empty ledger (there was no whole backup)"
-    console.result(f"put back: {what}; {dollars(money.spent)} spent")
+    console.result(f"put back: {what}; {spent_words(money)}")
     if adopted:
         console.result(f"adopted: {count(adopted, 'picture')} that lie here and were not in it; none is paid again")
     if not manifest.proof and done.lost != 0:

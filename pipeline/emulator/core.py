@@ -95,7 +95,7 @@ class Settings:
     port: int = 0  # 0: any free ones; else this one and those after it, the last for control
     speed: float = 1.0
     latency: tuple[float, float] = (4.0, 9.0)
-    pictures: Literal["drawn", "plain"] = "drawn"
+    pictures: Literal["drawn", "plain", "tiny"] = "drawn"
     key: str | None = None  # the only key accepted; None: any that is not empty
     url_seconds: float = 86400.0  # life of an output link, in real seconds
     limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

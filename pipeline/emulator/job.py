@@ -91,8 +91,10 @@ class Job:
         size = self.size or self.studio.size(self.references, self.ratio, _resolution(self.asked))
         name = f"{self.id}/{n}"
         if self.settings.pictures == "plain":
+            return pictures.plain(size, self.format, name)
+        if self.settings.pictures == "tiny":
             ratio = pictures.nearest_ratio(*size) if self.ratio == "auto" else self.ratio
-            return pictures.plain(ratio, self.format, name)
+            return pictures.tiny(ratio, self.format, name)
         with self._lock:
             return self.studio.drawn(name, n, self.prompt, self.references, size, self.format)
 

@@ -65,11 +65,16 @@ def data_uri(text: str) -> tuple[bytes, str] | None:
         return None
 
 
-def plain(ratio: str, form: str, seed: str) -> bytes:
-    """A small picture of one colour: some twenty pixels per unit of its ratio."""
-    width, height = _parts(ratio)
+def plain(size: tuple[int, int], form: str, seed: str) -> bytes:
+    """A picture of one colour."""
     shade = hashlib.sha256(seed.encode()).digest()
-    return _encode(Image.new("RGB", (20 * width, 20 * height), (shade[0], shade[1], shade[2])), form)
+    return _encode(Image.new("RGB", size, (shade[0], shade[1], shade[2])), form)
+
+
+def tiny(ratio: str, form: str, seed: str) -> bytes:
+    """The same, and much too small: some twenty pixels per unit of its ratio. For tests of everything but pictures."""
+    width, height = _parts(ratio)
+    return plain((20 * width, 20 * height), form, seed)
 
 
 def drawn(prompt: str, references: list[str], size: tuple[int, int], form: str, number: int) -> bytes:

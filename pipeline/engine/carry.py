@@ -17,7 +17,8 @@ from pipeline.engine.lane import TRIES, Lane, LaneDown
 from pipeline.engine.orders import Order
 from pipeline.errors import LaneStopped, LostAnswer, TryLater
 from pipeline.gateways import Dialect
-from pipeline.types import LocalFile, Provider, Reference
+from pipeline.kinds import kind_of
+from pipeline.types import EXTENSION, LocalFile, Provider, Reference
 
 SPARE = 3600.0
 """Seconds before its end from which an upload isn't used any more."""
@@ -48,7 +49,7 @@ class Carrier:
             return reference.source
         if lane.provider.options.get("references", dialect.references[0]) == "inline":
             data = await anyio.to_thread.run_sync(_read, reference)
-            return f"data:{_kind(data)};base64,{base64.b64encode(data).decode()}"
+            return f"data:image/{_kind(data)};base64,{base64.b64encode(data).decode()}"
         where = _place(lane.provider, reference)
         async with self._locks[where]:
             if where not in self._uploads:
@@ -65,7 +66,8 @@ class Carrier:
     async def upload(self, lane: Lane[Order], dialect: Dialect, reference: Reference) -> str:
         """Upload a file, and remember it."""
         data = await anyio.to_thread.run_sync(_read, reference)
-        file = LocalFile(str(uuid.uuid4()), f"{reference.digest[:16]}{_suffix(data)}", _kind(data), data)
+        kind = _kind(data)
+        file = LocalFile(str(uuid.uuid4()), f"{reference.digest[:16]}.{EXTENSION[kind]}", f"image/{kind}", data)
         if lane.stopped is not None:
             raise LaneStopped(lane.stopped)
         down = lane.down
@@ -105,14 +107,8 @@ def _read(reference: Reference) -> bytes:
 
 
 def _kind(data: bytes) -> str:
-    """The media type, from the first bytes: a file's name may say anything."""
-    if data.startswith(b"\x89PNG"):
-        return "image/png"
-    return "image/webp" if data[8:12] == b"WEBP" else "image/jpeg"
-
-
-def _suffix(data: bytes) -> str:
-    return {"image/png": ".png", "image/webp": ".webp"}.get(_kind(data), ".jpg")
+    """The format of a reference, which was checked when the plan was made."""
+    return kind_of(data) or "jpeg"
 
 
 def as_sent(images: tuple[str, ...], references: tuple[Reference, ...]) -> tuple[str, ...]:

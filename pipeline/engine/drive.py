@@ -129,9 +129,12 @@ class Drive:
                 kind = StillOpen if self.dialect.settles == "id" else LostAnswer
                 raise kind(f"an earlier answer was lost, and now: {error}") from None
             await self.session.carrier.forget(self.provider, self.order.spec.references)
-            unknown = self.price if self.state == "accepted" else 0
-            usd = unknown if error.usd is None else error.usd
-            await self.end("failed", str(error), usd, failure(self.order, str(error), permanent=True))
+            usd = error.usd if error.usd is not None and 0 <= error.usd < MOST_USD else None
+            refusals = self.price if usd is None and self.state == "accepted" else 0
+            told = failure(self.order, str(error), permanent=True)
+            await self.end("failed", str(error), usd or refusals, told, refusals=refusals)
+            self.session.outcome.usd += usd or 0
+            self.session.outcome.refusals += refusals
             raise
 
     def cost(self, image: RemoteImage) -> int:
@@ -360,13 +363,17 @@ class Drive:
 
     # ── the ledger ──────────────────────────────────────────────────────────────────────────────
 
-    async def end(self, state: str, error: str | None, usd: int = 0, also: Write = lambda _: None) -> None:
-        """Settle the request, if there is one to settle, and whatever is to be known with it. What it can't have cost
-        counts at its price.
+    async def end(
+        self, state: str, error: str | None, usd: int = 0, also: Write = lambda _: None, *, refusals: int = 0
+    ) -> None:
+        """Settle the request, if there is one to settle, and whatever is to be known with it. ``refusals``: the part of
+        ``usd`` that was perhaps not billed.
         """
-        usd = usd if 0 <= usd < MOST_USD else self.price
         if self.state != "new":
-            await self.session.journal.write(lambda ledger: ledger.settle(self.order.id, state, usd, error), also)
+            request = self.order.id
+            await self.session.journal.write(
+                lambda ledger: ledger.settle(request, state, usd, error, refusals=refusals), also
+            )
             self.session.budget.settle(self.hold, usd)
 
     def row(self, state: str) -> RequestRow:

@@ -13,9 +13,9 @@ import anyio
 from pipeline.addresses import Reach
 from pipeline.engine.drive import Drive, StillOpen
 from pipeline.engine.lane import backoff
-from pipeline.engine.orders import Event
+from pipeline.engine.orders import Event, Order
 from pipeline.engine.session import failure
-from pipeline.errors import DownloadError, MediaError, StorageError
+from pipeline.errors import DownloadError, KeepError, MediaError, StorageError
 from pipeline.ledger import FileRow, Ledger, PictureRow
 from pipeline.media import FinishedPicture, fetch, finish
 from pipeline.types import RemoteImage
@@ -35,6 +35,11 @@ class Finish:
         self.order = drive.order
         self.recorded: set[int] = set()
 
+    @property
+    def left(self) -> Order:
+        """The order as far as no picture of it is recorded yet: neither as made nor as failed."""
+        return self.order.only(*(index for index in range(self.order.count) if index not in self.recorded))
+
     async def run(self, images: list[RemoteImage]) -> None:
         """Record all pictures of the order; a link that doesn't work is asked for again."""
         for number, wait in enumerate(backoff(FETCHES)):
@@ -44,40 +49,50 @@ class Finish:
             errors = await self.all(images)
             if not errors:
                 return
-            self.drive.rest = self.order.only(*sorted(errors))
+            self.drive.rest = self.left
             await anyio.sleep(wait)
-        left = sorted(errors)
-        reason = str(errors[left[0]])
+        reason = str(errors[min(errors)])
         old = time.time() - (self.order.sent or self.drive.started) > EXPIRES
         if not old or not all(error.gone for error in errors.values()):
             raise StillOpen(reason)
         gone = f"the picture was made and its link has expired: {reason}"
-        told = failure(self.order.only(*left), gone, permanent=True)
-        await self.drive.end("failed", reason, self.drive.price, told)
-        await self.session.failed(self.order.only(*left), gone, permanent=True)
+        left = self.left
+        await self.drive.end("failed", reason, self.drive.price, failure(left, gone, permanent=True))
+        await self.session.failed(left, gone, permanent=True, usd=self.drive.provider.usd * left.count)
 
     async def all(self, images: list[RemoteImage]) -> dict[int, DownloadError]:
-        """Hand each image to the data plane, record what comes back, and settle the request; else what can't be had."""
+        """Hand each image to the data plane, record what comes back, and settle the request; else what can't be had.
+
+        Raises:
+            StillOpen: when this machine failed, or the user wants to leave.
+        """
         order = self.order
         gone: dict[int, DownloadError] = {}
+        ours: list[KeepError] = []
         with self.session.shield() as scope:
             async with anyio.create_task_group() as group:
                 for index, image in enumerate(images[: order.count]):
                     if index not in self.recorded:
-                        group.start_soon(self.one, index, image, gone)
-            if not gone:
+                        group.start_soon(self.one, index, image, gone, ours)
+            if not gone and not ours:
                 await self.drive.end("made", None, sum(map(self.drive.cost, images)))
                 for index in range(len(images), order.count):
                     reason = f"the gateway made {len(images)} of {order.count} pictures"
                     await self.session.failed(order.only(index), reason, permanent=False)
+                    self.recorded.add(index)
         if scope.cancelled_caught:
-            left = [index for index in range(len(images[: order.count])) if index not in self.recorded]
-            self.drive.rest = order.only(*left) if left else order
+            self.drive.rest = self.left
             raise StillOpen("left while its pictures were fetched")
+        if ours:
+            self.drive.rest = self.left
+            self.session.stumble(ours[0])
+            raise StillOpen(f"{ours[0]}; its request stays open, and the next run fetches it again, free")
         return gone
 
-    async def one(self, index: int, image: RemoteImage, gone: dict[int, DownloadError]) -> None:
-        """One image through the data plane and into the ledger; what can't be fetched goes to ``gone``."""
+    async def one(self, index: int, image: RemoteImage, gone: dict[int, DownloadError], ours: list[KeepError]) -> None:
+        """One image through the data plane and into the ledger; what can't be fetched goes to ``gone``, what this
+        machine can't keep to ``ours``.
+        """
         job = self.order.jobs[index]
         job = replace(job, proof=job.proof if image.proof else None)
         try:
@@ -89,7 +104,8 @@ class Finish:
         except MediaError as error:
             # What costs nothing is simply tried again by the next run.
             costs = self.drive.provider.usd > 0
-            await self.session.failed(self.order.only(index), str(error), permanent=costs)
+            usd = self.drive.cost(image)
+            await self.session.failed(self.order.only(index), str(error), permanent=costs, usd=usd)
             self.recorded.add(index)
         except OSError as error:
             words = f"{error.filename or job.stem}: can't be written: {error.strerror}"
@@ -97,6 +113,10 @@ class Finish:
         except BrokenExecutor:
             words = "a worker process died: run again, with fewer --workers"
             raise self.session.halt(StorageError(words)) from None
+        except KeepError as error:
+            ours.append(error)
+        except (RuntimeError, MemoryError) as error:  # no thread, no memory: this machine's fault too
+            ours.append(KeepError(f"the picture can't be handled here ({type(error).__name__}: {error})"))
         else:
             await self.record(index, image, finished)
             self.recorded.add(index)
@@ -139,6 +159,7 @@ class Finish:
                 ledger.add_cell(label, picture.key, order.spec.key)
 
         await self.session.journal.write(write)
+        self.session.stumbles = 0
         self.session.outcome.made += 1
         self.session.outcome.usd += usd
         self.session.events(Event("made", self.order.label_of(index), "", usd))

@@ -66,8 +66,8 @@ class Order:
         return any(self.cells)
 
     def only(self, *indices: int) -> Order:
-        """The order, as if for some of its pictures alone: to tell of them."""
-        label = self.label_of(indices[0])
+        """The order, as if for some of its pictures alone (or none): to report what becomes of them."""
+        label = self.label_of(indices[0]) if indices else self.label
         return replace(self, pictures=tuple(self.pictures[index] for index in indices), label=label)
 
     def label_of(self, index: int) -> str:
@@ -99,6 +99,7 @@ class Outcome:
     uncertain: int = 0
     pending: int = 0
     usd: int = 0
+    refusals: int = 0  # micro-dollars beside usd that were perhaps billed for refusals
     stopped: Stop | None = None
     reached: set[str] = field(default_factory=set)  # names of the caps that had no room
     lanes: dict[str, str] = field(default_factory=dict)  # provider → why it stopped

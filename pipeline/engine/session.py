@@ -15,9 +15,11 @@ from pipeline.engine.carry import Carrier
 from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
 from pipeline.engine.orders import Event, Order, Outcome
-from pipeline.errors import StorageError
+from pipeline.errors import KeepError, StorageError
 from pipeline.ledger import Ledger
 
+STUMBLES = 3
+"""Orders in a row whose pictures this machine can't keep, after which nothing more is asked for."""
 FETCHING = 32
 """Pictures on their way from the first byte to the last file; the bytes of each wait in memory."""
 
@@ -40,6 +42,7 @@ class Session:
         self.events = events
         self.outcome = Outcome()
         self.halted: StorageError | None = None  # why nothing more may be submitted
+        self.stumbles = 0  # orders in a row whose pictures this machine could not keep
         self._shields: list[anyio.CancelScope] = []
 
     @contextlib.contextmanager
@@ -62,14 +65,26 @@ class Session:
         self.halted = self.halted or error
         return error
 
-    async def failed(self, order: Order, reason: str, *, permanent: bool) -> None:
-        """The order's pictures are not made; ``permanent``: and asking again by itself is useless.
+    def stumble(self, error: KeepError) -> None:
+        """This machine could not keep a paid picture. One may be special; several in a row are not.
+
+        Raises:
+            StorageError: when nothing more should be asked for.
+        """
+        self.stumbles += 1
+        if self.stumbles >= STUMBLES:
+            raise self.halt(StorageError(f"{error}; what is paid stays open, and the next run fetches it again, free"))
+
+    async def failed(self, order: Order, reason: str, *, permanent: bool, usd: int = 0) -> None:
+        """The order's pictures are not made; ``permanent``: and asking again by itself is useless; ``usd``: what they
+        cost all the same, in micro-dollars.
 
         A retake that is refused leaves the take before it as it is: the wish is dropped.
         """
         await self.journal.write(failure(order, reason, permanent=permanent))
         self.outcome.failed += len(order.pictures)
-        self.events(Event("failed", order.label, reason, pictures=len(order.pictures)))
+        self.outcome.usd += usd
+        self.events(Event("failed", order.label, reason, usd, len(order.pictures)))
 
     async def uncertain(self, order: Order, reason: str) -> None:
         """The paid call's answer is lost for good: shown and priced, never silently paid again."""
@@ -80,7 +95,7 @@ class Session:
     def pending(self, order: Order, reason: str) -> None:
         """The order's pictures wait for another run."""
         self.outcome.pending += len(order.pictures)
-        if reason:
+        if reason and order.pictures:
             self.events(Event("pending", order.label, reason, pictures=len(order.pictures)))
 
 

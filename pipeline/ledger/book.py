@@ -29,10 +29,10 @@ _ACCOUNTS = """
 WITH f AS (SELECT key, take, count(*) - 1 more FROM files GROUP BY key, take),
 s AS (SELECT p.request, sum(p.usd * f.more) usd FROM pictures p JOIN f USING (key, take) GROUP BY p.request)
 SELECT date(r.created, 'unixepoch', 'localtime') day, r.provider, r.product_set, r.product,
-  count(*), sum(json_array_length(r.pictures)), sum(r.usd),
+  count(*), sum(json_array_length(r.pictures)), sum(r.usd - r.refusals),
   coalesce(sum(r.reserved) FILTER (WHERE r.state IN ('intent', 'accepted')), 0),
   coalesce(sum(r.reserved) FILTER (WHERE r.state = 'uncertain'), 0),
-  coalesce(sum(s.usd), 0)
+  coalesce(sum(s.usd), 0), sum(r.refusals)
 FROM requests r LEFT JOIN s ON s.request = r.id
 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 """
@@ -91,11 +91,12 @@ class Ledger:
         return tuple(Answer(**json.loads(row[0])) for row in rows)
 
     def money(self) -> Money:
-        """What was spent, and what is reserved or uncertain."""
-        spent = "coalesce(sum(usd), 0)"
+        """What was spent, what is reserved or uncertain, and what was perhaps billed for refusals."""
+        spent = "coalesce(sum(usd - refusals), 0)"
         reserved = "coalesce(sum(reserved) FILTER (WHERE state IN ('intent', 'accepted')), 0)"
         uncertain = "coalesce(sum(reserved) FILTER (WHERE state = 'uncertain'), 0)"
-        return Money(*self._db.execute(f"SELECT {spent}, {reserved}, {uncertain} FROM requests").fetchone())  # noqa: S608
+        columns = f"{spent}, {reserved}, {uncertain}, coalesce(sum(refusals), 0)"
+        return Money(*self._db.execute(f"SELECT {columns} FROM requests").fetchone())  # noqa: S608
 
     def committed(self) -> dict[tuple[str, bool], int]:
         """(product set, whether it was asked for today) → micro-dollars spent, or held by what is open."""
@@ -243,12 +244,15 @@ class Ledger:
         self._db.execute("INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?)", (request, step, text, time.time()))
         self._db.execute("UPDATE requests SET state = 'accepted', remote = ? WHERE id = ?", (_text(remote), request))
 
-    def settle(self, request: str, state: str, usd: int = 0, error: str | None = None) -> None:
-        """The end of a request, or its fate being unknown (``uncertain``); what it made was paid, however it ends."""
+    def settle(self, request: str, state: str, usd: int = 0, error: str | None = None, *, refusals: int = 0) -> None:
+        """The end of a request, or its fate being unknown (``uncertain``); what it made was paid, however it ends.
+
+        ``refusals``: the part of ``usd`` that the gateway has perhaps not billed, as it refused the request.
+        """
         made = "(SELECT coalesce(sum(usd), 0) FROM pictures WHERE request = ?)"
         self._db.execute(
-            f"UPDATE requests SET state = ?, usd = max(?, {made}), error = ?, settled = ? WHERE id = ?",  # noqa: S608
-            (state, usd, request, _text(error), time.time(), request),
+            f"UPDATE requests SET state = ?, usd = max(?, {made}), refusals = ?, error = ?, settled = ? WHERE id = ?",  # noqa: S608
+            (state, usd, request, refusals, _text(error), time.time(), request),
         )
 
     def split(self, row: RequestRow, keys: set[str]) -> None:

@@ -83,18 +83,24 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """Micro-dollars: settled by gateways; and reserved by requests in flight, or of unknown fate."""
+    """Micro-dollars: settled by gateways; and reserved by requests in flight, or of unknown fate.
+
+    ``refusals``: of requests that were accepted and then refused, where the gateway does not say whether it bills them.
+    Budgets count them as spent.
+    """
 
     spent: int = 0
     reserved: int = 0
     uncertain: int = 0
+    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """The money of one provider's requests for one product on one day (``YYYY-MM-DD``, local time), in micro-dollars.
 
-    ``saved``: what further formats of the same pictures would have cost, had each been paid.
+    ``saved``: what further formats of the same pictures would have cost, had each been paid; ``refusals``: what was
+    perhaps billed for refusals.
     """
 
     day: str
@@ -107,6 +113,7 @@ class Account:
     reserved: int
     uncertain: int
     saved: int
+    refusals: int
 
 
 @dataclass(frozen=True, slots=True)

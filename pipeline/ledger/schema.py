@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 APPLICATION_ID = 0x43504C31  # "CPL1"
-VERSION = 4
+VERSION = 5
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -66,6 +66,9 @@ CREATE TABLE shown (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO shown
   SELECT label, key, spec, coalesce((SELECT max(p.at) FROM pictures p WHERE p.key = cells.key), 0) FROM cells;
+""",
+    5: """
+ALTER TABLE requests ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0;
 """,
 }
 """Version → what leads there from the one before. A new ledger takes the same way as an old one."""

@@ -101,6 +101,7 @@ class _Showing:
             version=__version__,
             pictures=len(self.plan.expansion.pictures),
             spent_usd=money.spent / 1e6,
+            refusals_usd=money.refusals / 1e6,
             saved_usd=self.saved(tiles) / 1e6,
             references=tuple(views),
             tiles=tiles,

@@ -45,10 +45,12 @@ def totals(sheet: SheetView, counts: Counter[State]) -> list[Total]:
         ),
         *(Total(word, f"{number:,}", word) for word, number in _decided(sheet).items() if number),
     ]
-    if sheet.tiles and all(tile.proof for tile in sheet.tiles) and not sheet.spent_usd:
+    if sheet.tiles and all(tile.proof for tile in sheet.tiles) and not (sheet.spent_usd or sheet.refusals_usd):
         return found
     spent = "would cost" if sheet.rehearsal else "spent"
-    return [*found, Total(spent, money(sheet.spent_usd)), Total("saved", money(sheet.saved_usd))]
+    found.append(Total(spent, money(sheet.spent_usd)))
+    found += [Total("perhaps billed for refusals", money(sheet.refusals_usd))] if sheet.refusals_usd else []
+    return [*found, Total("saved", money(sheet.saved_usd))]
 
 
 def _decided(sheet: SheetView) -> dict[str, int]:

@@ -115,7 +115,7 @@ class SheetView:
     commit: str | None  # short Git commit of the manifest's repository, with "+" when it has local changes
     version: str
     pictures: int  # distinct ones; cells and states are counted from the tiles
-    spent_usd: float
+    spent_usd: float  # without what was perhaps billed for refusals
     saved_usd: float
     references: tuple[ReferenceView, ...]
     tiles: tuple[TileView, ...]
@@ -123,4 +123,5 @@ class SheetView:
     serial: int = 0  # of the ledger that it was made from
     decisions: Mapping[str, DecisionView] = field(default_factory=dict)  # by the key of a picture
     retake: str = ""  # the command that makes pictures once more, up to their labels
+    refusals_usd: float = 0.0  # perhaps billed for refusals
     reviewer: str = ""  # whoever looks at it on this machine, as Git knows them

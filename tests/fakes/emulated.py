@@ -22,7 +22,7 @@ FREE = {"eachlabs": {"creates_per_minute": 10**6, "concurrent": 10**6}}
 @contextlib.contextmanager
 def emulating(**settings: Any) -> Iterator[Emulator]:
     """The emulated gateways with jobs of some milliseconds, for the length of a test."""
-    given = {"pictures": "plain", "speed": 100.0, "latency": (1.0, 5.0), "limits": FREE} | settings
+    given = {"pictures": "tiny", "speed": 100.0, "latency": (1.0, 5.0), "limits": FREE} | settings
     with serve(Settings(**given)) as emulator:
         yield emulator
 

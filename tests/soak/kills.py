@@ -86,7 +86,7 @@ def watched(gateway: str, post: Post) -> Iterator[Emulator]:
     def make(account: Account, settings: Settings) -> Gateway:
         return Watched(GATEWAYS[gateway](account, settings), post)
 
-    settings = Settings(gateways=(gateway,), pictures="plain", speed=100.0, latency=(2.0, 6.0), limits=FREE)
+    settings = Settings(gateways=(gateway,), pictures="tiny", speed=100.0, latency=(2.0, 6.0), limits=FREE)
     limits = {name: limit for name, limit in FREE.items() if name == gateway}
     with running(Settings(**{**vars(settings), "limits": limits}), {gateway: make}) as emulator:
         yield emulator

@@ -183,7 +183,7 @@ def storm(gateway: str, scale: float, seed: int) -> Row:
         return Stormy(EMULATED[gateway](account, settings), weather)
 
     limits = {name: limit for name, limit in FREE.items() if name == gateway}
-    settings = Settings(gateways=(gateway,), pictures="plain", speed=speed, limits=limits, seed=seed)
+    settings = Settings(gateways=(gateway,), pictures="tiny", speed=speed, limits=limits, seed=seed)
     prompts = -(-pictures // PRODUCTS)
     begun = time.monotonic()
     with running(settings, {gateway: make}) as emulator:

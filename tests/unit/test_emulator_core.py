@@ -26,7 +26,7 @@ NEVER = (1e7, 1e7)
 @contextlib.contextmanager
 def aiml(key="k", **settings):
     """An emulated AIML API, a thousand times faster than life, and a client that holds its key."""
-    given = {"gateways": ("aimlapi",), "speed": 1000.0, "pictures": "plain"} | settings
+    given = {"gateways": ("aimlapi",), "speed": 1000.0, "pictures": "tiny"} | settings
     with serve(Settings(**given)) as emulator:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         with httpx.Client(base_url=emulator.urls["aimlapi"], headers=headers, trust_env=False, timeout=30) as client:
@@ -671,7 +671,7 @@ def test_latencies_are_repeatable(monkeypatch):
 
 
 def test_auto_takes_the_ratio_of_an_upload(monkeypatch):
-    clocked = Clocked(monkeypatch, "fal", pictures="plain")
+    clocked = Clocked(monkeypatch, "fal", pictures="tiny")
     clocked.account.upload("b/wide.png", png(size=(640, 360)), "image/png")
     assert clocked.account.uploaded("b/wide.png") == (png(size=(640, 360)), "image/png")
     seen = {}

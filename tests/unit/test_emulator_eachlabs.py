@@ -49,7 +49,7 @@ class Client:
 @contextmanager
 def gateway(*, switches=None, latency=AT_ONCE, **more):
     chosen = {f"eachlabs.{name.replace('_', '-')}": choice for name, choice in (switches or {}).items()}
-    settings = Settings(gateways=("eachlabs",), pictures="plain", switches=chosen, latency=latency, **more)
+    settings = Settings(gateways=("eachlabs",), pictures="tiny", switches=chosen, latency=latency, **more)
     with serve(settings) as emulator:
         client = Client(emulator)
         with client.http:

@@ -32,7 +32,7 @@ SOON, NEVER = (4.0, 9.0), (1e6, 1e6)
 @contextmanager
 def fal(latency=SOON, key="k:s", **settings):
     """An emulated fal, a thousand times faster than life, and a client that holds its key."""
-    given = {"gateways": ("fal",), "speed": 1000.0, "pictures": "plain", "latency": latency} | settings
+    given = {"gateways": ("fal",), "speed": 1000.0, "pictures": "tiny", "latency": latency} | settings
     with serve(Settings(**given)) as emulator:
         headers = {"Authorization": f"Key {key}"} if key else {}
         with httpx.Client(base_url=emulator.urls["fal"], headers=headers, trust_env=False, timeout=30) as client:

@@ -57,7 +57,7 @@ class Client:
 @contextmanager
 def gateway(*, switches=None, latency=AT_ONCE, **more):
     chosen = {f"runware.{name.replace('_', '-')}": choice for name, choice in (switches or {}).items()}
-    settings = Settings(gateways=("runware",), pictures="plain", switches=chosen, latency=latency, **more)
+    settings = Settings(gateways=("runware",), pictures="tiny", switches=chosen, latency=latency, **more)
     with serve(settings) as emulator:
         client = Client(emulator)
         with client.http:

@@ -47,7 +47,7 @@ def fal(monkeypatch):
     open_ones = []
 
     def start(**settings):
-        given = {"gateways": ("fal",), "pictures": "plain", "key": KEY} | FAST | settings
+        given = {"gateways": ("fal",), "pictures": "tiny", "key": KEY} | FAST | settings
         context = serve(Settings(**given))
         emulator = context.__enter__()
         open_ones.append(context)

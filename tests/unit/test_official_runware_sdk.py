@@ -60,7 +60,7 @@ def talk(conversation, *, settings=None, **config):
         async with client(emulator, **config) as runware:
             return await asyncio.wait_for(conversation(runware, emulator), 60)
 
-    chosen = {"gateways": ("runware",), "pictures": "plain", "latency": (0.0, 0.0)} | (settings or {})
+    chosen = {"gateways": ("runware",), "pictures": "tiny", "latency": (0.0, 0.0)} | (settings or {})
     with serve(Settings(**chosen)) as emulator:
         return asyncio.run(hold(emulator))
 
