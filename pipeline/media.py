@@ -237,6 +237,7 @@ def decode(data: bytes, pixels: int = 0) -> Image.Image:
                 probe.verify()
             image = Image.open(io.BytesIO(data), formats=tuple(_FORMATS))
             image.load()
+            _plain(image, alpha=True)  # a palette may lack colours that its pixels name
     except UnidentifiedImageError:
         raise MediaError("the bytes are no PNG, JPEG or WebP picture") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

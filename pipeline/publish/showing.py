@@ -14,7 +14,6 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.approvals import Approvals, read_approvals
-from pipeline.errors import MediaError
 from pipeline.expand import PRIVATE
 from pipeline.ledger import Ledger, PictureRow
 from pipeline.media import MAX_BYTES, THUMB_BOX, decode, thumbnail, write
@@ -228,8 +227,8 @@ class _Showing:
         try:
             small = thumbnail(decode(read_bytes(original, MAX_BYTES)), box)
             write(f"{self.folder}/{THUMBS}/{name}", small, str(self.folder))
-        except (OSError, MediaError):
-            return  # the sheet is drawn without it
+        except Exception:  # whatever it is, the run's work is done: the sheet is drawn without this thumbnail
+            return
 
 
 def command(manifest: Manifest) -> str:

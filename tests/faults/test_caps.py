@@ -379,6 +379,6 @@ def test_the_accounts_while_a_run_is_going_on(tmp_path: Path, office: Office) ->
         finally:
             till.faults.polls = 0
         assert [line.split(",")[4:] for line in told[1:]] == [
-            ["1", "1", "0.000000", "0.028000", "0.000000", "0.000000"]
+            ["1", "1", "0.000000", "0.028000", "0.000000", "0.000000", "0.000000"]
         ] * 2
         assert running.code() == 0

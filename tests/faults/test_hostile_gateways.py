@@ -280,8 +280,8 @@ def test_fal_results_that_break_after_a_picture_was_recorded(tmp_path: Path) -> 
         assert micro_usd(last["spent_usd"]) == 2 * USD
 
 
-def test_a_palette_without_its_colours_is_a_failed_picture(tmp_path: Path) -> None:
-    """Paid and broken: said so, without a traceback, and the others are made."""
+def test_a_palette_without_its_colours_is_no_whole_picture(tmp_path: Path) -> None:
+    """Paid and broken: said so, without a traceback; the others are made, and this one is fetched again, free."""
 
     def broken(server: Hostile, asked: Asked) -> Reply | None:
         return Reply(200, _without_palette()) if asked.path == "/picture/1.png" else None
@@ -289,8 +289,8 @@ def test_a_palette_without_its_colours_is_a_failed_picture(tmp_path: Path) -> No
     with hostile(broken) as server:
         manifest = campaign(tmp_path, "fal", count=3)
         done = run(manifest, env=server.env, expect=3)
-        assert (done["made"], done["failed"], done["uncertain"]) == (2, 1, 0)
-        assert states(manifest) == ["made"] * 3
+        assert (done["made"], done["failed"], done["uncertain"]) == (2, 0, 0)
+        assert sorted(states(manifest)) == ["accepted", "made", "made"]
         assert (run(manifest, env=server.env, expect=3)["made"], server.billed) == (0, 3)
 
 
@@ -364,7 +364,7 @@ def test_eachlabs_a_cost_that_can_not_be(tmp_path: Path) -> None:
         assert (done["made"], done["failed"]) == (5, 5)
         assert ledger(manifest, "SELECT usd FROM requests") == [(USD,)] * 10
         assert ledger(manifest, "SELECT usd FROM pictures") == [(USD,)] * 5
-        assert micro_usd(done["spent_usd"]) == 10 * USD
+        assert (micro_usd(done["spent_usd"]), micro_usd(done["refusals_usd"])) == (5 * USD, 5 * USD)
 
 
 # ── keys and words ──────────────────────────────────────────────────────────────────────────────

@@ -145,11 +145,11 @@ def test_a_refusal_after_a_lost_answer_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_a_request_that_is_forgotten_over_there_keeps_its_price(tmp_path: Path) -> None:
-    """Accepted, and then 404 for ever: counted as spent, so that the campaign's cap holds."""
+    """Accepted, and then 404 for ever: perhaps billed, and counted, so that the campaign's cap holds."""
     with serving(Faults(poll=lambda n: 404)) as gateway:
         manifest = campaign(tmp_path, gateway, count=1, outputs={"variants": 1}, budget={"usd": 0.05})
         run(manifest, expect=3)
-        assert json.loads(pipeline("status", manifest, "--json").stdout)["spent_usd"] == pytest.approx(0.028)
+        assert json.loads(pipeline("status", manifest, "--json").stdout)["refusals_usd"] == pytest.approx(0.028)
         run(manifest, "--retry-failed", expect=4)
         assert billed(gateway) == 1
 
@@ -192,14 +192,16 @@ def test_a_damaged_retake_is_owed_and_not_replaced_by_the_take_before(tmp_path: 
 
 
 def test_a_full_disk_ends_a_run_with_one_line_and_loses_nothing(tmp_path: Path) -> None:
-    """A folder where a picture should go: one clear line, exit 1; removed, the next run pays nothing."""
-    with serving() as gateway:
+    """A folder appears where a picture should go: one clear line, exit 1; removed, the next run pays nothing."""
+    faults = Faults()
+    with serving(faults) as gateway:
         manifest = campaign(tmp_path, gateway, count=1, outputs={})
         blocked = tmp_path / "out/test" / plan(manifest)["steps"][0]["path"]
-        blocked.mkdir(parents=True)
+        faults.image = lambda _: blocked.mkdir(parents=True, exist_ok=True)
         done = pipeline("run", manifest, expect=1)
         assert f"{blocked}: can't be written" in done.stderr
         shutil.rmtree(blocked)
+        faults.image = lambda _: None
         assert run(manifest)["made"] == 1
         assert billed(gateway) == 1
 

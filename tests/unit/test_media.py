@@ -11,13 +11,14 @@ import struct
 import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from pipeline import media
 from pipeline.addresses import Reach
-from pipeline.errors import DownloadError, MediaError
+from pipeline.errors import DownloadError, KeepError, MediaError, WrongPicture
 from pipeline.media import PictureJob, Rendition, decode, encode, finish, thumbnail, write
 from pipeline.types import RemoteImage
 
@@ -173,11 +174,61 @@ def test_a_job_and_its_result_travel_to_another_process(tmp_path: Path) -> None:
     assert (str(error), error.gone) == ("cut", True)
 
 
-def test_a_wrong_shape_writes_nothing(tmp_path: Path) -> None:
-    """The check comes before any file."""
-    with pytest.raises(MediaError, match=r"96×64 \(1\.50\), and 1\.78 was asked for"):
-        finish(job(tmp_path, picture(), ratio=16 / 9))
-    assert not list(tmp_path.rglob("*.*"))
+@pytest.mark.parametrize(
+    ("data", "keys", "words"),
+    [
+        (picture(), {"ratio": 16 / 9}, r"96×64 \(1\.50\), and 1\.78 was asked for"),
+        (picture(), {"least": 10_000}, r"too small: it is 96×64 \(6,144 pixels\), and at least 10,000"),
+        (picture(), {"pixels": 1000}, r"far more than asked for"),
+        (animated("WEBP"), {"ratio": 1.0}, "several frames"),
+    ],
+)
+def test_a_picture_that_was_not_asked_for_is_kept_aside_and_nothing_else_is_written(
+    tmp_path: Path, data: bytes, keys: dict[str, Any], words: str
+) -> None:
+    """It is paid: its bytes are kept for people, beside where its first file would be."""
+    with pytest.raises(WrongPicture, match=words):
+        finish(job(tmp_path, data, **keys))
+    (kept,) = (path for path in tmp_path.rglob("*.*"))
+    assert kept.parent == tmp_path / "a"
+    assert kept.name.startswith("b.wrong.")
+    assert kept.read_bytes() == data
+
+
+def test_what_fails_after_decoding_is_a_failure_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder that raises anything says nothing of the picture."""
+
+    def broken(*_: object) -> bytes:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(media, "encode", broken)
+    with pytest.raises(KeepError, match=r"can't be encoded or written here \(ZeroDivisionError: oops\)"):
+        finish(job(tmp_path, picture()))
+
+
+def test_a_codec_that_is_missing_is_a_failure_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A WebP picture is no damaged picture where Pillow has no WebP."""
+    monkeypatch.setattr(media, "codec_fault", lambda kind: "no WEBP here" if kind == "webp" else "")
+    with pytest.raises(KeepError, match="no WEBP here"):
+        decode(picture("WEBP"))
+    assert decode(picture("PNG")).size == (96, 64)
+
+
+def test_whatever_a_decoder_raises_is_damage_but_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's decoders raise what they stumble over; no memory is ours."""
+    data, load = picture("JPEG"), Image.Image.load
+    for error, kind in ((ZeroDivisionError(), MediaError), (KeyError("x"), MediaError), (MemoryError(), KeepError)):
+
+        def stumble(image: Image.Image, error: Exception = error) -> object:
+            if image.size == (8, 8):  # that of the check of the codec
+                return load(image)
+            raise error
+
+        monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "load", stumble)
+        with pytest.raises(kind):
+            decode(data)
 
 
 @pytest.mark.parametrize("ratio", [1360 / 768, 1168 / 880, 1552 / 656])

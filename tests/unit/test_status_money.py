@@ -20,7 +20,9 @@ from pipeline.cli import main
 from pipeline.ledger import FileRow, Ledger, PictureRow, RequestRow, open_ledger
 from pipeline.types import micro_usd
 
-HEADER = "day,provider,product_set,product,requests,pictures,spent_usd,reserved_usd,uncertain_usd,saved_usd"
+HEADER = (
+    "day,provider,product_set,product,requests,pictures,spent_usd,reserved_usd,uncertain_usd,saved_usd,refusals_usd"
+)
 STATES = ("intent", "accepted", "made", "failed", "refused", "uncertain")
 NOON = time.mktime((2026, 3, 1, 12, 0, 0, 0, 0, -1))
 DAY = 86_400.0
@@ -208,6 +210,7 @@ def test_a_ledger_of_an_earlier_version(told: Told, manifest: Path) -> None:
     with sqlite3.connect(path) as db:
         db.executescript(
             "ALTER TABLE requests DROP COLUMN product; ALTER TABLE requests DROP COLUMN product_set;"
+            "ALTER TABLE requests DROP COLUMN refusals;"
             "DROP TABLE runs; DROP TABLE shown; DROP INDEX pictures_request; PRAGMA user_version = 2"
         )
     db.close()
