@@ -115,6 +115,13 @@ def slow(world: World, number: int) -> None:
     world.run(Script(pictures=("slow",), interrupt=("commit", number)))
 
 
+def partial(world: World, number: int) -> None:
+    """A picture that the gateway did not make is pending, when an interrupt ends the others of its request."""
+    world.variants = 3
+    world.run(Script(paid=(Paid(fate="partial"),), kill=("committed", 2)))
+    world.run(Script(pictures=("slow",), interrupt=("commit", number)))
+
+
 def outdated(world: World, number: int) -> None:
     """A log is as old as the question: what it did not have before a long wait for the rest may be there since."""
     lost = Paid("reset-after", lag=8.0)
@@ -142,6 +149,7 @@ FOUND: list[tuple[Callable[[World, int], None], str, dict[str, int]]] = [
     (refused, "fal", {}),
     (torn, "eachlabs", {}),
     (slow, "eachlabs", {}),
+    (partial, "fake", {}),
     (outdated, "eachlabs", {"products": 3, "concurrency": 3}),
     (waited, "eachlabs", {}),
 ]
