@@ -18,6 +18,7 @@ from pipeline.plan import Plan, Step
 from pipeline.publish.showing import SHEET, THUMBS, iso, result_state, sheet_view, source
 from pipeline.report.render import render
 from pipeline.report.thumbs import Thumbs, choose
+from pipeline.run import expected_size
 from pipeline.types import Cell, Json, Manifest, Spec
 
 RESULTS = "results.jsonl"
@@ -121,6 +122,13 @@ class Publisher:
             return "the offline proof renderer, not the model"
         return "an emulator of the gateways, not the model" if self.manifest.rehearsal else spec.model
 
+    def difference(self, row: PictureRow, spec: Spec) -> str | None:
+        """How a picture's size differs from what was asked for, where the model's table names that."""
+        if spec.aspect_ratio == "auto" or not self.manifest.model.areas(spec.resolution, spec.aspect_ratio):
+            return None
+        asked = expected_size(self.manifest, spec)
+        return None if (row.width, row.height) == asked else f"{asked[0]}×{asked[1]} was asked for"
+
     def stamped(self, *files: Path) -> str:
         """The guard, with the size and time of the files that it guards."""
         stats = [file.stat() for file in files if file.is_file()]
@@ -180,6 +188,7 @@ class Publisher:
             },
             "width": row.width,
             "height": row.height,
+            "differs": self.difference(row, spec),
             "seed": row.seed,
             "usd": row.usd / 1e6,
             "seconds": row.seconds,

@@ -130,10 +130,12 @@ def test_a_picture_that_is_not_what_was_asked_for_is_kept_aside(tmp_path: Path, 
 
 
 def test_a_resolution_that_nobody_asked_for_is_judged_mildly(tmp_path: Path) -> None:
-    """Without `resolution` in the manifest only a thumbnail is refused."""
+    """Without `resolution` in the manifest only a thumbnail is refused; the difference is in the record."""
     with serving() as gateway:
         manifest = campaign(tmp_path, gateway, count=1)
         assert run(manifest, env={"LEAST_AREA": "0.0003"})["made"] == 1
+    (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("out/test/p0/**/*.json"))
+    assert (record["width"], record["differs"]) == (20, "1024×1024 was asked for")
 
 
 WORDS = "up to $0.028 perhaps billed for refusals"
