@@ -63,20 +63,23 @@ bench: $(VENV)/installed-dev browser
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 # Thousands of kills, write faults, storms, lost answers, damaged files and hostile input; prints one table.
-soak: $(VENV)/installed-dev browser
-	@command -v strace > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get install -y -qq strace; } || \
-	  { echo "the soak injects write faults with strace: install Debian's package strace"; exit 1; }
-	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m soak
+# SOAK="--scale 0.05" is a short one, SOAK="--only kills --seed 7" one campaign again.
+soak: $(VENV)/installed-dev
+	@$(call debian,strace) || { echo "the soak injects write faults with strace: install Debian's package strace"; exit 1; }
+	PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(BIN)/python -m soak $(SOAK)
 
 # The sheet's main views in three sizes, dark and light and printed, in build/screenshots, to be looked at.
 screenshots: $(VENV)/installed-dev browser
-	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python tests/browser/screenshots.py
+	PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(BIN)/python tests/browser/screenshots.py
+
+# A program, if need be from Debian's package of its name, where we may install it.
+debian = command -v $(1) > /dev/null || \
+  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && apt-get install -y -qq $(1); }
 
 # Chromium and Firefox for the browser tests; without one its tests are skipped here, and fail in CI.
 browser:
 	@for program in chromium firefox-esr; do \
-	  command -v $$program > /dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && apt-get install -y -qq $$program; } || \
+	  $(call debian,$$program) || \
 	  echo "no $$program: its browser tests will be skipped (install Debian's package $$program)"; \
 	done
 
