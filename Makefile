@@ -2,18 +2,39 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TYPESCRIPT := 6.0
-TSC := $(VENV)/typescript/node_modules/typescript/bin/tsc
+TYPESCRIPT := 7.0.2
+TSC := $(VENV)/typescript-$(TYPESCRIPT)/node_modules/typescript/bin/tsc
 SOURCES := pyproject.toml README.md $(shell find pipeline schemas -type f -not -name '*.pyc')
 
-.PHONY: demo test check types wheel-check bench soak screenshots browser clean
+# The versions that pip installs, here and (the second name: since pip 25.3) where it builds. No path: spaces divide names.
+CONSTRAINTS := constraints.txt
+export PIP_CONSTRAINT := $(CONSTRAINTS)
+export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test tests test-latest constraints check types wheel-check bench soak screenshots browser clean
 
 demo: $(VENV)/installed
 	$(BIN)/pipeline run manifests/demo.yaml
 
+test: check tests
+
 # The tests run against the built and installed package, not against this folder.
-test: $(VENV)/installed-dev browser check
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+tests: $(VENV)/installed-dev browser
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal --durations 10
+
+# The same with the newest version of everything, in an environment of its own.
+test-latest:
+	rm -rf build/latest
+	$(MAKE) --keep-going test VENV=build/latest CONSTRAINTS= TYPESCRIPT=latest
+
+# Writes the newest versions for all Pythons and systems below the comment in constraints.txt.
+constraints:
+	$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet --upgrade uv
+	grep '^#' constraints.txt > build/constraints.txt
+	echo hatchling | build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
+	  --no-header --no-annotate pyproject.toml - >> build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 check: $(VENV)/installed-dev types
 	$(BIN)/ruff check pipeline tests benchmarks manifests
@@ -23,7 +44,7 @@ check: $(VENV)/installed-dev types
 # The types of the sheet's script, as its comments tell them. Node comes with the Python packages, the compiler from npm;
 # where npm can't be reached this is skipped, and fails in CI.
 types: $(VENV)/installed-dev
-	@test -e $(TSC) || PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm install --prefix $(VENV)/typescript --cache $(VENV)/npm \
+	@test -e $(TSC) || PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm install --prefix $(VENV)/typescript-$(TYPESCRIPT) --cache $(VENV)/npm \
 	  --fetch-retry-mintimeout 1000 --fetch-retry-maxtimeout 5000 --loglevel error --no-audit --no-fund --no-save \
 	  typescript@$(TYPESCRIPT) > /dev/null || \
 	  { [ -z "$$CI" ] && echo "no TypeScript from npm: the types of the sheet's script are not checked"; }
@@ -42,20 +63,23 @@ bench: $(VENV)/installed-dev browser
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 # Thousands of kills, write faults, storms, lost answers, damaged files and hostile input; prints one table.
-soak: $(VENV)/installed-dev browser
-	@command -v strace > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get install -y -qq strace; } || \
-	  { echo "the soak injects write faults with strace: install Debian's package strace"; exit 1; }
-	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python -m soak
+# SOAK="--scale 0.05" is a short one, SOAK="--only kills --seed 7" one campaign again.
+soak: $(VENV)/installed-dev
+	@$(call debian,strace) || { echo "the soak injects write faults with strace: install Debian's package strace"; exit 1; }
+	PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(BIN)/python -m soak $(SOAK)
 
 # The sheet's main views in three sizes, dark and light and printed, in build/screenshots, to be looked at.
 screenshots: $(VENV)/installed-dev browser
-	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python tests/browser/screenshots.py
+	PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(BIN)/python tests/browser/screenshots.py
+
+# A program, if need be from Debian's package of its name, where we may install it.
+debian = command -v $(1) > /dev/null || \
+  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && apt-get install -y -qq $(1); }
 
 # Chromium and Firefox for the browser tests; without one its tests are skipped here, and fail in CI.
 browser:
 	@for program in chromium firefox-esr; do \
-	  command -v $$program > /dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && apt-get install -y -qq $$program; } || \
+	  $(call debian,$$program) || \
 	  echo "no $$program: its browser tests will be skipped (install Debian's package $$program)"; \
 	done
 
@@ -63,13 +87,13 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "install Debian's package python3-venv first"; exit 1; }
 
-$(VENV)/installed: $(VENV)/bin/python $(SOURCES)
-	$(BIN)/pip install --quiet --disable-pip-version-check .
+$(VENV)/installed: $(VENV)/bin/python $(SOURCES) $(CONSTRAINTS)
+	$(BIN)/pip install --quiet .
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check '.[dev]'
-	@touch $@
+$(VENV)/installed-dev: $(VENV)/bin/python $(SOURCES) $(CONSTRAINTS)
+	$(BIN)/pip install --quiet '.[dev]'
+	@touch $(VENV)/installed $@
 
 clean:
 	rm -rf $(VENV) build dist manifests/out manifests/*/out

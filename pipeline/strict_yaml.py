@@ -27,6 +27,8 @@ Value: TypeAlias = "Scalar | Map | Seq"
 MAX_BYTES = 32 * 1024 * 1024
 """Larger files are refused unread."""
 MAX_DEPTH = 50
+_LIBYAML_TOO_DEEP = "exceeded maximum nesting depth"
+"""What libyaml says of more than 1,000 levels since PyYAML 6.0.4; it reads ahead, so this may come before ours."""
 MAX_NODES = 300_000
 """Expanded nodes that one manifest may have, with all the files it is made of: what a reader that follows every
 alias would walk. Some 15,000 products with pictures, variables and tags; reading them takes a second.
@@ -152,6 +154,9 @@ def parse(text: str, file: str, room: Room | None = None) -> Value:
     try:
         value = composer.document(yaml.parse(text, Loader=_LOADER))
     except yaml.YAMLError as error:
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem == _LIBYAML_TOO_DEEP and error.problem_mark:
+            # What comes before libyaml's limit is deeper than ours, so reading it ends in our own problem.
+            return parse(text[: error.problem_mark.index], file, room)
         composer.problems.append(_syntax_problem(error, file, text))
         raise ManifestError(composer.problems) from None
     except RecursionError:

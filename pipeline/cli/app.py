@@ -6,16 +6,26 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from pipeline.cli.parser import parse_arguments
-from pipeline.cli.show import Console, count, problem_json
 from pipeline.errors import ManifestError, PipelineError
+
+
+def find_command(name: str) -> Callable[..., int]:
+    """The function behind a command, which the parser names as "module.function" of this package."""
+    module, _, function = name.partition(".")
+    found: Callable[..., int] = getattr(import_module(f"pipeline.cli.{module}"), function)
+    return found
 
 
 def run_command(argv: Sequence[str]) -> int:
     """Run one command and return its exit code."""
-    arguments = parse_arguments(argv)
+    arguments = parse_arguments(argv)  # `--version` and `--help` end here, with nothing heavy imported
+    from pipeline.cli.show import Console, count, problem_json
+
+    command = find_command(arguments.command)
     console = Console(quiet=arguments.quiet, verbose=arguments.verbose)
     try:
         if arguments.directory:
@@ -23,7 +33,7 @@ def run_command(argv: Sequence[str]) -> int:
                 os.chdir(arguments.directory)
             except OSError as error:
                 raise PipelineError(f"-C {arguments.directory}: {error.strerror}") from None
-        code: int = arguments.command(arguments, console)
+        code = command(arguments, console)
         sys.stdout.flush()
     except ManifestError as error:
         if getattr(arguments, "json", False):

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cli.parser import LATENCY
 from pipeline.cli.show import Console, table
 from pipeline.errors import PipelineError, UsageError
 from pipeline.schema import did_you_mean
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 KEY = "emulated"
 """The key that is printed: any is taken, unless ``--accept-key`` names the only one."""
-
-LATENCY = {"fast": (1.0, 3.0), "typical": (4.0, 9.0), "slow": (20.0, 60.0)}
-"""Profile → from and to how many seconds a job takes."""
 
 _LIMITS = ("concurrent", "creates_per_minute")
 _WORDS = ("gateway", "at", "kind", "nth", "every", "chance", "value")  # of a fault

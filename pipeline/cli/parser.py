@@ -1,4 +1,4 @@
-"""The command line: every command with its help and examples."""
+"""The command line: every command with its help and examples. It imports no room, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import argparse
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from pipeline import __version__
-from pipeline.cli import catalogue, commands, emulate, review, running, sheets, trust
-from pipeline.verify import Part
+
+if TYPE_CHECKING:
+    from pipeline.verify import Part
 
 N = TypeVar("N", int, float)
 _Commands: TypeAlias = Any
 """What ``add_subparsers`` gives; argparse's own type of it is private."""
 _LARGE = 1e9
+LATENCY = {"fast": (1.0, 3.0), "typical": (4.0, 9.0), "slow": (20.0, 60.0)}
+"""Profile → from and to how many seconds a job of the emulator takes."""
 
 _EXIT_CODES = """\
 exit codes:
@@ -65,7 +68,7 @@ def _common(parser: argparse.ArgumentParser, *, defaults: bool = False) -> None:
 def _command(
     commands_: _Commands,
     name: str,
-    run: Callable[..., int],
+    run: str,
     summary: str,
     examples: str,
     description: str = "",
@@ -78,7 +81,7 @@ def _command(
         formatter_class=_Formatter,
     )
     _common(parser)
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run)  # imported when it is run
     return parser
 
 
@@ -163,6 +166,8 @@ _dollars = _number(float, 0, _LARGE, "amount (dollars, such as 5.50)")
 
 
 def _part(text: str) -> Part:
+    from pipeline.verify import Part
+
     number, _, of = text.partition("/")
     part = Part(int(number), int(of))
     if not 1 <= part.number <= part.of <= 10_000:
@@ -174,8 +179,8 @@ _part.__name__ = "part (N/OF, such as 2/7)"
 
 
 def _latency(text: str) -> tuple[float, float]:
-    if text in emulate.LATENCY:
-        return emulate.LATENCY[text]
+    if text in LATENCY:
+        return LATENCY[text]
     least, dash, most = text.partition("-")
     found = _seconds(least), _seconds(most if dash else least)
     if found[0] > found[1]:
@@ -183,14 +188,14 @@ def _latency(text: str) -> tuple[float, float]:
     return found
 
 
-_latency.__name__ = f"latency ({', '.join(emulate.LATENCY)}, or seconds such as 2-5)"
+_latency.__name__ = f"latency ({', '.join(LATENCY)}, or seconds such as 2-5)"
 
 
 def _init(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "init",
-        commands.init,
+        "commands.init",
         "make a small working manifest with assets",
         "pipeline init\npipeline init my-campaign && pipeline run my-campaign/campaign.yaml",
     )
@@ -201,7 +206,7 @@ def _validate(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "validate",
-        commands.validate,
+        "commands.validate",
         "find every mistake in manifests, offline",
         "pipeline validate campaign.yaml\npipeline validate manifests/*.yaml --json",
         "Find every mistake in manifests, all at once, offline and without a key. Each is one line:\n"
@@ -216,7 +221,7 @@ def _plan(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "plan",
-        commands.plan,
+        "commands.plan",
         "show what would be made, why, and for how much",
         "pipeline plan campaign.yaml\n"
         "pipeline plan campaign.yaml -v              # every cell with its reason\n"
@@ -235,7 +240,7 @@ def _run(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "run",
-        running.run,
+        "running.run",
         "make what is owed, then write the contact sheet",
         "pipeline run campaign.yaml\n"
         "pipeline run campaign.yaml --only 'enamel-blue/*' --limit 4\n"
@@ -283,7 +288,7 @@ def _cancel(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "cancel",
-        commands.cancel,
+        "commands.cancel",
         "ask the gateways to stop what is in flight",
         "pipeline cancel campaign.yaml",
         "Ask the gateways to stop what an interrupted run left in flight (fal and Each Labs can; what is\n"
@@ -297,7 +302,7 @@ def _status(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "status",
-        commands.status,
+        "commands.status",
         "show how far a campaign is, and what it has cost",
         "pipeline status campaign.yaml\n"
         "pipeline status campaign.yaml --money       # by provider, product and day, from the ledger alone\n"
@@ -313,7 +318,7 @@ def _verify(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "verify",
-        trust.verify,
+        "trust.verify",
         "hash every file again, and check the ledger",
         "pipeline verify campaign.yaml\n"
         "pipeline verify campaign.yaml --subset 2/7  # the second seventh, for a check every night",
@@ -323,7 +328,7 @@ def _verify(commands_: _Commands) -> None:
     )
     _manifest(parser)
     parser.add_argument(
-        "--subset", type=_part, default=Part(), metavar="N/OF", help="only one of so many parts of the files"
+        "--subset", type=_part, default="1/1", metavar="N/OF", help="only one of so many parts of the files"
     )
     _json(parser)
 
@@ -332,7 +337,7 @@ def _restore(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "restore",
-        trust.restore,
+        "trust.restore",
         "put the ledger's last backup back, and adopt all pictures that lie here",
         "pipeline restore campaign.yaml\npipeline restore campaign.yaml --from /backups/ledger.sqlite",
         "For a ledger that is damaged or gone: set it aside, put its newest whole backup in its place (or an\n"
@@ -346,7 +351,7 @@ def _unlock(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "unlock",
-        trust.unlock,
+        "trust.unlock",
         "see who holds a campaign, and end it with --force",
         "pipeline unlock campaign.yaml\npipeline unlock campaign.yaml --force",
         "One run at a time holds a campaign. The lock of a run that ended, or was killed, is free at once;\n"
@@ -360,7 +365,7 @@ def _report(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "report",
-        sheets.report,
+        "sheets.report",
         "write the contact sheet: anew, elsewhere, as a folder, a ZIP or a PDF",
         "pipeline report campaign.yaml\n"
         "pipeline report campaign.yaml -o for-the-client.html\n"
@@ -387,7 +392,7 @@ def _review(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "review",
-        review.review,
+        "review.review",
         "serve the contact sheet to decide on, or bring in what reviewers decided",
         "pipeline review campaign.yaml               # then open the address that it prints\n"
         "pipeline review campaign.yaml --import decisions.json\n"
@@ -416,7 +421,7 @@ def _models(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "models",
-        catalogue.models,
+        "catalogue.models",
         "list the models, their limits and prices",
         "pipeline models\npipeline models --json",
     )
@@ -427,7 +432,7 @@ def _providers(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "providers",
-        catalogue.providers,
+        "catalogue.providers",
         "list the gateways, what they offer and for how much",
         "pipeline providers\npipeline providers -v     # with their options\npipeline providers --json",
     )
@@ -438,7 +443,7 @@ def _emulate(commands_: _Commands) -> None:
     parser = _command(
         commands_,
         "emulate",
-        emulate.emulate,
+        "emulate.emulate",
         "serve the gateways, emulated on this machine, until Ctrl-C",
         "pipeline emulate                            # all four, on any free ports\n"
         "pipeline emulate >emulated.env              # then, in another terminal: . ./emulated.env\n"
@@ -474,11 +479,11 @@ def _played(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--speed", type=_speed, default=1.0, metavar="N", help="work N times as fast as real gateways (default: 1)"
     )
-    named = ", ".join(f"{name} ({a:g}-{b:g})" for name, (a, b) in emulate.LATENCY.items())
+    named = ", ".join(f"{name} ({a:g}-{b:g})" for name, (a, b) in LATENCY.items())
     group.add_argument(
         "--latency",
         type=_latency,
-        default=emulate.LATENCY["typical"],
+        default=LATENCY["typical"],
         metavar="LEAST-MOST",
         help=f"seconds of its clock that a job takes, such as 2-5, or {named} (default: typical)",
     )

@@ -82,6 +82,7 @@ def judging() -> Iterator[Judge]:
 
 
 def _serve() -> None:
+    import pipeline.cli.running
     import pipeline.publish
     import pipeline.run  # noqa: F401  # as a command imports it later
     from pipeline.cli.app import run_command

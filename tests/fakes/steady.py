@@ -103,7 +103,7 @@ def _serve() -> None:
 
     import fakes.runner  # noqa: F401  # the fake dialects
     from pipeline import publish  # noqa: F401  # all that a command imports later, now
-    from pipeline.cli import commands, main, progress  # noqa: F401
+    from pipeline.cli import commands, main, progress, running, trust  # noqa: F401
 
     httpx.AsyncClient()  # imports what it needs
 

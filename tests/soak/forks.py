@@ -126,7 +126,14 @@ def serve(log: str) -> None:
 
 def _warm() -> None:
     """Import, once for all, what a run imports late, and read what it reads of this machine."""
-    for late in ("fakes.runner", "pipeline.cli.progress", "pipeline.run", "pipeline.publish"):
+    for late in (
+        "fakes.runner",
+        "pipeline.cli.commands",
+        "pipeline.cli.running",
+        "pipeline.cli.progress",
+        "pipeline.run",
+        "pipeline.publish",
+    ):
         importlib.import_module(late)  # the first for its short waits
     ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]  # the same, once
     ssl.create_default_context()

@@ -19,8 +19,8 @@ from fakes.campaign import environment
 
 import pipeline.emulator
 from pipeline.cli import main
-from pipeline.cli.emulate import LATENCY, _faults, _settings
-from pipeline.cli.parser import parse_arguments
+from pipeline.cli.emulate import _faults, _settings
+from pipeline.cli.parser import LATENCY, parse_arguments
 from pipeline.cli.rehearsal import environment_places
 from pipeline.emulator import GATEWAYS, Fault, Settings
 from pipeline.emulator.core import FAULTS

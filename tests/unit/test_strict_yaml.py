@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import tracemalloc
 
@@ -313,6 +314,31 @@ def test_depth_is_limited():
     deep = MAX_DEPTH + 1
     assert problems("[" * deep + "]" * deep)[0][3] == f"nested deeper than {MAX_DEPTH} levels"
     assert "nested deeper" in problems("{a: " * 100_000)[0][3]
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 999, 1000, 1001, 100_000])
+@pytest.mark.parametrize(
+    ("before", "line", "column", "path"),
+    [
+        ("", 1, 1, ""),
+        ("a: ", 1, 4, "a"),
+        ("a:\n- ", 2, 3, "a[0]"),
+        ("\ufeffé: \U0001f600\r\na: &x ", 2, 7, "a"),
+    ],
+)
+def test_every_depth_is_reported_alike(before, line, column, path, depth):
+    """What is too deep for libyaml too (1,000 levels, since PyYAML 6.0.4) has the same place and words."""
+    inside = MAX_DEPTH - len(re.findall(r"\w+", path))
+    assert problems(before + "[" * depth + "]" * depth) == [
+        (line, column + inside, path + "[0]" * inside, f"nested deeper than {MAX_DEPTH} levels")
+    ]
+
+
+@pytest.mark.parametrize("deep", ["a: " + "[" * 5000, "a:\n" + "".join(" " * n + "- \n" for n in range(1, 3000))])
+def test_what_comes_before_too_deep_a_place_is_reported(deep):
+    """Problems above a place that is too deep for libyaml are reported together with it."""
+    facts = [fact for *_, fact in problems("x: 1\nx: 2\n" + deep)]
+    assert sorted(facts) == ["duplicate key 'x'", f"nested deeper than {MAX_DEPTH} levels"]
 
 
 def test_depth_through_aliases_is_limited():
