@@ -102,12 +102,14 @@ class Wire:
             headers["Content-Type"] = "application/json"
             content = json.dumps(call.json, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         async with idle.stream(call.method, call.url, content=content, headers=headers) as response:
-            data = await body(response, MAX_ANSWER)
+            came = await body(response, MAX_ANSWER)
             heads = {name.lower(): value for name, value in response.headers.items()}
         try:
-            told = None if data is None else self._blotted(_json(data))
+            told = self._blotted(_json(came.data))
         except RecursionError:
             told = None
+        if came.cut and not isinstance(told, dict | list):  # whole JSON is whole, whatever was announced
+            raise LostAnswer(f"no whole answer: {came.cut}")
         return Answer(response.status_code, {name: self._blot(value) for name, value in heads.items()}, told)
 
     def _blot(self, text: str) -> str:

@@ -68,7 +68,7 @@ def _fetched(url: str, reach: Reach) -> list[bytes]:
         with anyio.fail_after(_PATIENCE):
             async with client(reach) as http, http.stream("GET", url) as response:
                 response.raise_for_status()
-                return await body(response, MOST_KEYS) or b""
+                return (await body(response, MOST_KEYS)).data
 
     try:
         entries = json.loads(anyio.run(fetch))["keys"]
