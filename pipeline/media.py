@@ -25,6 +25,7 @@ from pipeline.files import write_whole
 from pipeline.network import Forbidden, Oversized, body, client
 from pipeline.paths import check_inside
 from pipeline.proof import Proof, render
+from pipeline.proxies import UnusableProxy
 from pipeline.types import EXTENSION, RemoteImage
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -289,6 +290,8 @@ async def fetch(url: str, reach: Reach = PUBLIC) -> bytes:
         raise DownloadError(f"the picture took longer than {DOWNLOAD_SECONDS:g} s to come") from None
     except Forbidden as error:
         raise DownloadError(f"the picture's address is refused: {error}") from None
+    except UnusableProxy as error:
+        raise DownloadError(f"the picture can't be fetched: {error}") from None
     except DownloadError:
         raise
     except Exception as error:  # whatever a server lets the client stumble over: one bad picture must not end a run

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
-from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import httpx
 
 from pipeline.addresses import Reach, is_public, refusal
+from pipeline.proxies import Proxy, UnusableProxy, flaw, proxy_of
 
 HOSTS = 8
 """Hosts that one client keeps connections to."""
@@ -30,6 +30,9 @@ NEXT = 3.0
 
 _PACKED = {"br", "zstd", "compress", "x-compress", "dcb", "dcz"}
 """Content codings that can't be undone here. All words but these and gzip's and deflate's own compress nothing."""
+
+
+_RESOLVING = "network.resolve"
 
 
 class Forbidden(Exception):
@@ -88,39 +91,35 @@ class Guarded(httpx.AsyncBaseTransport):
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
         self._doors: dict[str, _Door] = {}
-        self._proxies = getproxies()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request to where it may go.
 
         Raises:
             Forbidden: when it may not go there; nothing was sent.
+            UnusableProxy: when the proxy before it can't be used; nothing was sent.
         """
         url, host = str(request.url), request.url.raw_host.decode("ascii")
         allowed = self._reach.allows(url)
-        proxy = self._proxy(request.url.scheme, host if ":" in host else request.url.netloc.decode("ascii"))
+        proxy = proxy_of(request.url.scheme, host, request.url.netloc.decode("ascii"))
         if not allowed and (why := refusal(url)):
             raise Forbidden(_clipped(why))
         if not allowed and proxy is None:
             return await self._checked(request, host)
         if not allowed and "." not in host and ":" not in host:
             raise Forbidden(f"{_clipped(host)} is in a private network")
-        return await (await self._door(f"through {proxy}", proxy)).connector.handle_async_request(request)
+        door = await self._door(host) if proxy is None else await self._door(f"through {proxy.url}", proxy)
+        return await door.connector.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close every connection."""
         while self._doors:
             await self._doors.popitem()[1].connector.aclose()
 
-    def _proxy(self, scheme: str, place: str) -> str | None:
-        """The proxy that the environment names for a host and port, as httpx by itself would use it."""
-        proxy = self._proxies.get(scheme) or self._proxies.get("all")
-        if not proxy or proxy_bypass(place):
-            return None
-        return proxy if "://" in proxy else f"http://{proxy}"
-
-    async def _door(self, name: str, proxy: str | None = None) -> _Door:
-        door = self._doors.pop(name, None) or _Door(connector(proxy), [])
+    async def _door(self, name: str, proxy: Proxy | None = None) -> _Door:
+        if proxy is not None and (why := flaw(proxy)):
+            raise UnusableProxy(why)
+        door = self._doors.pop(name, None) or _Door(connector(proxy.url if proxy else None), [])
         while len(self._doors) >= HOSTS:
             await self._doors.pop(next(iter(self._doors))).connector.aclose()
         self._doors[name] = door
@@ -129,7 +128,11 @@ class Guarded(httpx.AsyncBaseTransport):
     async def _checked(self, request: httpx.Request, host: str) -> httpx.Response:
         """Send a request to a checked address of its host."""
         door = await self._door(host)  # one for each host: a pool knows addresses only, and many hosts share one
-        door.addresses = door.addresses or await _checked_addresses(host)
+        if not door.addresses:
+            trace = request.extensions.get("trace", Departure())
+            await trace(f"{_RESOLVING}.started", {})
+            door.addresses = await _checked_addresses(host)
+            await trace(f"{_RESOLVING}.complete", {})
         for left in range(len(door.addresses) - 1, -1, -1):
             try:
                 return await door.connector.handle_async_request(_to(request, door.addresses[0], host, last=not left))
@@ -139,6 +142,27 @@ class Guarded(httpx.AsyncBaseTransport):
                     raise
                 door.addresses.append(door.addresses.pop(0))
         raise AssertionError  # pragma: no cover  # there is one address at least
+
+
+class Departure:
+    """Whether a request may have left this machine. ``left`` is None while nothing tells; then its error decides.
+
+    It is the ``trace`` extension of a request: httpcore tells it of each step (its documentation of "extensions").
+    Only steps that are known to come before a request's first byte count as such.
+    """
+
+    def __init__(self) -> None:
+        self.left: bool | None = None
+
+    async def __call__(self, event: str, info: Mapping[str, object]) -> None:
+        """A step begins or ends."""
+        if event == f"{_RESOLVING}.complete":
+            self.left = None
+        step, _, state = event.rpartition(".")
+        if self.left or state != "started" or step.endswith((".close", ".response_closed")):
+            return
+        tunnel = getattr(info.get("request"), "method", b"") == b"CONNECT"
+        self.left = not (tunnel or step.startswith(("connection.", "proxy.", "socks.", _RESOLVING)))
 
 
 async def _checked_addresses(host: str) -> list[str]:

@@ -155,8 +155,9 @@ def _carry_out(
     if not plan.work:
         return 0, document
     from pipeline.cli.progress import Progress  # the engine and its HTTP client are slow to import
-    from pipeline.run import carry_out, keys_for
+    from pipeline.run import carry_out, check_way, keys_for
 
+    check_way(plan)
     if not (places.emulated or plan.manifest.proof):
         _confirm(plan, arguments, console)
     keys = places.keys(plan.manifest.providers) if places.emulated else keys_for(plan)

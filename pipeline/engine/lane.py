@@ -25,6 +25,7 @@ import anyio
 from pipeline.engine.merge import Merge
 from pipeline.engine.wire import Wire
 from pipeline.errors import LaneStopped, LostAnswer, TryLater
+from pipeline.network import Departure
 from pipeline.types import Answer, Call, Polling, Provider
 
 MAX_WAIT = 120.0
@@ -214,9 +215,9 @@ class Lane(Generic[T]):
     async def _tried(self, call: Call, on_wire: Callable[[bool], None]) -> Answer | _NotNow:
         """One try in a slot: an answer that can be read, or why there is none yet."""
         on_wire(True)
-        sent = time.monotonic()
+        sent, departure = time.monotonic(), Departure()
         try:
-            answer = await self.wire.send(call)
+            answer = await self.wire.send(call, departure)
         except TryLater as error:
             on_wire(False)
             return self._failed(str(error), sent)
@@ -225,6 +226,10 @@ class Lane(Generic[T]):
             if call.paid:
                 raise
             return failed
+        except BaseException:  # also that the run ends
+            if departure.left is False:
+                on_wire(False)
+            raise
         reason = f"the gateway answered {answer.status}"
         after = retry_after(answer.headers)
         if _not_now(answer, after):

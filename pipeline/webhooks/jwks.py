@@ -63,6 +63,7 @@ def _fetched(url: str, reach: Reach) -> list[bytes]:
     import httpx
 
     from pipeline.network import Forbidden, Oversized, body, client
+    from pipeline.proxies import UnusableProxy
 
     async def fetch() -> bytes:
         with anyio.fail_after(_PATIENCE):
@@ -73,7 +74,7 @@ def _fetched(url: str, reach: Reach) -> list[bytes]:
     try:
         entries = json.loads(anyio.run(fetch))["keys"]
         return [key for entry in entries if (key := _public_key(entry))]
-    except (httpx.HTTPError, httpx.InvalidURL, Forbidden, Oversized, TimeoutError):
+    except (httpx.HTTPError, httpx.InvalidURL, Forbidden, Oversized, UnusableProxy, TimeoutError):
         raise NoKeys from None  # they didn't come
     except (ValueError, KeyError, TypeError, RecursionError):
         raise NoKeys from None  # they are none
