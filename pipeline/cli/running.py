@@ -35,6 +35,7 @@ from pipeline.files import sweep
 from pipeline.ledger import Ledger, Money, check_free, open_ledger
 from pipeline.plan import Plan, make_plan
 from pipeline.types import Manifest, dollars, micro_usd
+from pipeline.unread import read_kept
 
 if TYPE_CHECKING:
     from pipeline.engine.hints import Hints
@@ -64,11 +65,7 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         if provider.base_url:
             console.note(f"{provider.name} is called at {provider.base_url}")
     with open_ledger(private_folder(manifest), manifest.campaign) as ledger:
-        ledger.settle_finished()
-        if ledger.cut_short():
-            sweep(manifest.outputs.folder)
-        if places.emulated:
-            forget_open(ledger)
+        _tidy(ledger, manifest, console, emulated=places.emulated)
         before = planned(expansion, ledger, arguments, console, saved, approvals)
         if before.held:
             console.warn(held_words(before))
@@ -115,6 +112,17 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         _say_end(document, console)
         _say_review(after, console)
     return code
+
+
+def _tidy(ledger: Ledger, manifest: Manifest, console: Console, *, emulated: bool) -> None:
+    """Settle what earlier runs left, as far as that is free."""
+    ledger.settle_finished()
+    if ledger.cut_short():
+        sweep(manifest.outputs.folder)
+    if emulated:
+        forget_open(ledger)
+    for label in read_kept(manifest.providers, ledger):
+        console.note(f"{label}: the answer that was kept can be read now: it is continued, and not paid again")
 
 
 def _decided(manifest: Manifest, before: Approvals) -> Approvals:

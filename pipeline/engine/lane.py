@@ -53,6 +53,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class Unread(LostAnswer):
+    """The paid call was answered with something that can't be read: ``answer``, to be kept for a version that can."""
+
+    def __init__(self, reason: str, answer: Answer) -> None:
+        super().__init__(f"{reason}; its answer is kept for a later version")
+        self.answer = answer
+
+
 class LaneDown(LaneStopped):
     """The circuit is open: the request was not sent, and waits, or goes to another provider."""
 
@@ -243,7 +251,7 @@ class Lane(Generic[T]):
             return answer
         failed = self._failed(reason, sent)
         if call.paid:
-            raise LostAnswer(f"{reason} without saying what became of the request")
+            raise Unread(f"{reason} without saying what became of the request", answer)
         return failed
 
     def _slow(self, reason: str, after: float | None, sent: float) -> _NotNow:

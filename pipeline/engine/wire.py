@@ -10,6 +10,7 @@ large pool.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -29,7 +30,8 @@ MAX_ANSWER = 96 * 1024 * 1024
 """Bytes of one answer, at most, as they arrive and as they decode: nine inline pictures fit."""
 
 MAX_WORDS = 1_000_000
-"""Characters of a string that may be words; a longer one is a picture, and would take long to search."""
+"""Characters of a string that may be words; a longer one is a picture, and would take long to search for secrets in
+all of their spellings."""
 LEAST_SECRET = 8
 """Characters of a secret that is blotted out: a shorter one stands in many words by chance."""
 
@@ -51,7 +53,8 @@ class Wire:
     ) -> None:
         self._headers = dict(headers or {})
         self._origins = {_origin(url) for url in origins}
-        self._secrets = [_spellings(secret) for secret in secrets if len(secret) >= LEAST_SECRET]
+        self._plain = [secret for secret in secrets if len(secret) >= LEAST_SECRET]
+        self._secrets = [_spellings(secret) for secret in self._plain]
         self._reach = reach
         self._idle: list[httpx.AsyncClient] = []
         self._stack = AsyncExitStack()
@@ -123,9 +126,21 @@ class Wire:
             told = None
         if came.cut and not isinstance(told, dict | list):  # whole JSON is whole, whatever was announced
             raise LostAnswer(f"no whole answer: {came.cut}")
-        return Answer(response.status_code, {name: self._blot(value) for name, value in heads.items()}, told)
+        heads = {name: self._blot(value) for name, value in heads.items()}
+        return Answer(response.status_code, heads, told, self._kept(came.data) if call.paid and told is None else "")
+
+    def _kept(self, data: bytes) -> str:
+        """A body that is no JSON, without the secrets: as text, or else as a ``data:`` address."""
+        with contextlib.suppress(UnicodeDecodeError):
+            return self._blot(data.decode())
+        raw = self._blot(data.decode("latin-1")).encode("latin-1")
+        return f"data:;base64,{base64.b64encode(raw).decode()}"
 
     def _blot(self, text: str) -> str:
+        if len(text) > MAX_WORDS:
+            for plain in self._plain:
+                text = text.replace(plain, "***")
+            return text
         for secret in self._secrets:
             text = secret.sub("***", text)
         return text
@@ -133,7 +148,7 @@ class Wire:
     def _blotted(self, value: Json) -> Json:
         """A decoded answer without the secrets, however they were written in it."""
         if isinstance(value, str):
-            return value if len(value) > MAX_WORDS else self._blot(value)
+            return self._blot(value)
         if isinstance(value, list):
             return [self._blotted(entry) for entry in value]
         if isinstance(value, dict):

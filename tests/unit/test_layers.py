@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"types"},
     {"schema", "proof", "gateways", "references", "network"},
     {"prompt", "sources", "ledger", "media", "keys", "webhooks", "decisions"},
-    {"models", "emulator"},
+    {"models", "emulator", "unread"},
     {"manifest", "report", "engine"},
     {"expand"},
     {"approvals"},
