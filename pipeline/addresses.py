@@ -98,6 +98,15 @@ def literal(host: str) -> Address | None:
     return None
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself, by its address in any spelling or by the name that means it (RFC 6761)."""
+    address = literal(host)
+    if address is None:
+        return f".{host.rstrip('.').lower()}".endswith(".localhost")
+    inner = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (inner or address).is_loopback
+
+
 def is_public(address: Address) -> bool:
     """Whether an address is one of the public internet, and can belong to a server."""
     if isinstance(address, IPv6Address):

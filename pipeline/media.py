@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import httpx
 from PIL import Image, ImageFile, UnidentifiedImageError
 
@@ -24,9 +25,10 @@ from pipeline.aside import set_aside
 from pipeline.errors import DownloadError, KeepError, MediaError, WrongPicture
 from pipeline.files import write_whole
 from pipeline.kinds import codec_fault, kind_of
-from pipeline.network import Forbidden, client
+from pipeline.network import Forbidden, Oversized, body, client
 from pipeline.paths import check_inside
 from pipeline.proof import Proof, render
+from pipeline.proxies import UnusableProxy
 from pipeline.types import EXTENSION, RemoteImage
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -311,8 +313,9 @@ def download(url: str, reach: Reach = PUBLIC) -> bytes:
 
 
 async def fetch(url: str, reach: Reach = PUBLIC) -> bytes:
-    """Fetch a picture whole: from within reach, status 200, the announced length, under the size cap, before the
-    deadline.
+    """Fetch a picture: from within reach, status 200, under the size cap, before the deadline.
+
+    A whole picture is one, whatever its headers say, and whatever becomes of the connection after its last byte.
 
     Raises:
         DownloadError: otherwise; ``gone`` for 403, 404 and 410, when the link has probably expired.
@@ -320,14 +323,13 @@ async def fetch(url: str, reach: Reach = PUBLIC) -> bytes:
     if not url.startswith(("https://", "http://")):
         raise DownloadError("the picture's address is no web address")
     try:
-        # The deadline holds for all of it: a timeout of httpx is one of each read, and a server that sends a byte now
-        # and then never meets it.
-        with anyio.fail_after(DOWNLOAD_SECONDS):
-            return await _fetch(url, reach)
+        return await _fetch(url, reach)
     except TimeoutError:
         raise DownloadError(f"the picture took longer than {DOWNLOAD_SECONDS:g} s to come") from None
     except Forbidden as error:
         raise DownloadError(f"the picture's address is refused: {error}") from None
+    except UnusableProxy as error:
+        raise DownloadError(f"the picture can't be fetched: {error}") from None
     except DownloadError:
         raise
     except Exception as error:  # whatever a server lets the client stumble over: one bad picture must not end a run
@@ -335,35 +337,46 @@ async def fetch(url: str, reach: Reach = PUBLIC) -> bytes:
 
 
 async def _fetch(url: str, reach: Reach) -> bytes:
-    # No keys, no cookies, few redirects; no compression: a few kB of gzip can be gigabytes.
+    # The deadline holds for all of it: a timeout of httpx is one of each read, and a server that sends a byte now and
+    # then never meets it.
+    until = anyio.current_time() + DOWNLOAD_SECONDS
+    # No keys, no cookies, few redirects.
     async with client(reach, {"Accept": "image/*"}) as http:
         request = http.build_request("GET", url)
         for _ in range(1 + REDIRECTS):
             # Followed here, as httpx reads and decodes the body of a redirect whole, however large it is.
-            response = await http.send(request, stream=True)
+            with anyio.fail_after(until - anyio.current_time()):
+                response = await http.send(request, stream=True)
             try:
                 if response.next_request is None:
-                    return await _body(response)
+                    return await _body(response, until)
                 request = response.next_request
             finally:
                 await response.aclose()
     raise DownloadError("the picture's link leads on and on")
 
 
-async def _body(response: httpx.Response) -> bytes:
+async def _body(response: httpx.Response, until: float) -> bytes:
     """The picture that a response brings."""
     if response.status_code != httpx.codes.OK:
         gone = response.status_code in (403, 404, 410)
         raise DownloadError(f"fetching the picture answered {response.status_code}", gone=gone)
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise DownloadError("the picture came compressed, which was not asked for")
-    chunks, size = [], 0
-    async for chunk in response.aiter_raw():
-        size += len(chunk)
-        if size > MAX_BYTES:
-            raise DownloadError(f"the picture is larger than {MAX_BYTES // 2**20} MiB")
-        chunks.append(chunk)
-    announced = response.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) != size:
-        raise DownloadError(f"the picture came short: {size} of {announced} bytes")
-    return b"".join(chunks)
+    try:
+        came = await body(response, MAX_BYTES, until)
+    except Oversized:
+        raise DownloadError(f"the picture is larger than {MAX_BYTES // 2**20} MiB") from None
+    flaw = came.cut or (came.packed and f"it is packed as {came.packed}, which can't be unpacked here")
+    if flaw and not await anyio.to_thread.run_sync(_is_whole, came.data):
+        if anyio.current_time() >= until:
+            raise TimeoutError
+        raise DownloadError(f"the picture did not come whole: {flaw}")
+    return came.data
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether bytes are a picture from its first byte to its end."""
+    try:
+        decode(data)
+    except Exception:  # whatever Pillow stumbles over
+        return False
+    return True

@@ -6,6 +6,7 @@ would let a name server answer differently the second time (DNS rebinding). TLS 
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import zlib
@@ -13,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
-from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import httpx
 
 from pipeline.addresses import Reach, is_public, refusal
+from pipeline.proxies import Proxy, UnusableProxy, flaw, proxy_of
 
 HOSTS = 8
 """Hosts that one client keeps connections to."""
@@ -27,8 +28,11 @@ CONNECT = 10.0
 NEXT = 3.0
 """The same while there are other addresses to try."""
 
-_WBITS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
-"""Content coding → what zlib calls it; some servers send ``deflate`` without zlib's header (RFC 9110 §8.4.1.2)."""
+_PACKED = {"br", "zstd", "compress", "x-compress", "dcb", "dcz"}
+"""Content codings that can't be undone here. All words but these and gzip's and deflate's own compress nothing."""
+
+
+_RESOLVING = "network.resolve"
 
 
 class Forbidden(Exception):
@@ -87,39 +91,35 @@ class Guarded(httpx.AsyncBaseTransport):
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
         self._doors: dict[str, _Door] = {}
-        self._proxies = getproxies()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request to where it may go.
 
         Raises:
             Forbidden: when it may not go there; nothing was sent.
+            UnusableProxy: when the proxy before it can't be used; nothing was sent.
         """
         url, host = str(request.url), request.url.raw_host.decode("ascii")
         allowed = self._reach.allows(url)
-        proxy = self._proxy(request.url.scheme, host if ":" in host else request.url.netloc.decode("ascii"))
+        proxy = proxy_of(request.url.scheme, host, request.url.netloc.decode("ascii"))
         if not allowed and (why := refusal(url)):
             raise Forbidden(_clipped(why))
         if not allowed and proxy is None:
             return await self._checked(request, host)
         if not allowed and "." not in host and ":" not in host:
             raise Forbidden(f"{_clipped(host)} is in a private network")
-        return await (await self._door(f"through {proxy}", proxy)).connector.handle_async_request(request)
+        door = await self._door(host) if proxy is None else await self._door(f"through {proxy.url}", proxy)
+        return await door.connector.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close every connection."""
         while self._doors:
             await self._doors.popitem()[1].connector.aclose()
 
-    def _proxy(self, scheme: str, place: str) -> str | None:
-        """The proxy that the environment names for a host and port, as httpx by itself would use it."""
-        proxy = self._proxies.get(scheme) or self._proxies.get("all")
-        if not proxy or proxy_bypass(place):
-            return None
-        return proxy if "://" in proxy else f"http://{proxy}"
-
-    async def _door(self, name: str, proxy: str | None = None) -> _Door:
-        door = self._doors.pop(name, None) or _Door(connector(proxy), [])
+    async def _door(self, name: str, proxy: Proxy | None = None) -> _Door:
+        if proxy is not None and (why := flaw(proxy)):
+            raise UnusableProxy(why)
+        door = self._doors.pop(name, None) or _Door(connector(proxy.url if proxy else None), [])
         while len(self._doors) >= HOSTS:
             await self._doors.pop(next(iter(self._doors))).connector.aclose()
         self._doors[name] = door
@@ -128,7 +128,11 @@ class Guarded(httpx.AsyncBaseTransport):
     async def _checked(self, request: httpx.Request, host: str) -> httpx.Response:
         """Send a request to a checked address of its host."""
         door = await self._door(host)  # one for each host: a pool knows addresses only, and many hosts share one
-        door.addresses = door.addresses or await _checked_addresses(host)
+        if not door.addresses:
+            trace = request.extensions.get("trace", Departure())
+            await trace(f"{_RESOLVING}.started", {})
+            door.addresses = await _checked_addresses(host)
+            await trace(f"{_RESOLVING}.complete", {})
         for left in range(len(door.addresses) - 1, -1, -1):
             try:
                 return await door.connector.handle_async_request(_to(request, door.addresses[0], host, last=not left))
@@ -138,6 +142,27 @@ class Guarded(httpx.AsyncBaseTransport):
                     raise
                 door.addresses.append(door.addresses.pop(0))
         raise AssertionError  # pragma: no cover  # there is one address at least
+
+
+class Departure:
+    """Whether a request may have left this machine. ``left`` is None while nothing tells; then its error decides.
+
+    It is the ``trace`` extension of a request: httpcore tells it of each step (its documentation of "extensions").
+    Only steps that are known to come before a request's first byte count as such.
+    """
+
+    def __init__(self) -> None:
+        self.left: bool | None = None
+
+    async def __call__(self, event: str, info: Mapping[str, object]) -> None:
+        """A step begins or ends."""
+        if event == f"{_RESOLVING}.complete":
+            self.left = None
+        step, _, state = event.rpartition(".")
+        if self.left or state != "started" or step.endswith((".close", ".response_closed")):
+            return
+        tunnel = getattr(info.get("request"), "method", b"") == b"CONNECT"
+        self.left = not (tunnel or step.startswith(("connection.", "proxy.", "socks.", _RESOLVING)))
 
 
 async def _checked_addresses(host: str) -> list[str]:
@@ -167,55 +192,63 @@ def _clipped(text: str) -> str:
     return text if len(text) <= 120 else f"{text[:100]}…"
 
 
-async def body(response: httpx.Response, most: int) -> bytes | None:
-    """A response's body, decoded; None when it is encoded in a way that can't be read, such as twice.
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a response brought, unpacked. ``cut``: why that may not be all of it; ``packed``: the coding that its header
+    names, where that can't be undone.
+    """
 
-    Neither what arrives nor what it decodes to ever takes more than ``most`` bytes: a few kB of gzip can be gigabytes.
+    data: bytes
+    cut: str = ""
+    packed: str = ""
+
+
+async def body(response: httpx.Response, most: int, until: float = math.inf) -> Body:
+    """A response's body, as far as it came ``until`` then (in the event loop's time).
+
+    The bytes say what they are, as headers are often wrong: what begins as gzip is unpacked once, and so is what is
+    called ``deflate`` and is that; all else stays as it came. Neither what arrives nor what it unpacks to ever takes
+    more than ``most`` bytes: a few kB of gzip can be gigabytes.
 
     Raises:
         Oversized: when it is larger.
-        httpx.DecodingError: when it is not what its header says.
     """
-    codings = [name.lower() for name in response.headers.get_list("content-encoding", split_commas=True)]
-    codings = [name for name in codings if name not in ("", "identity")]
-    readable = len(codings) < 2 and all(name in _WBITS for name in codings)
-    data, arrived = bytearray(), 0
-    decoder = _Decoder(_WBITS[codings[0]]) if readable and codings else None
-    async for chunk in response.aiter_raw():
-        arrived += len(chunk)
-        data += decoder.decoded(chunk, most + 1 - len(data)) if decoder else chunk if readable else b""
-        if max(arrived, len(data)) > most:
+    came, cut = bytearray(), ""
+    try:
+        with anyio.CancelScope(deadline=until) as scope:
+            async for chunk in response.aiter_raw():
+                came += chunk
+                if len(came) > most:
+                    raise Oversized
+        if scope.cancelled_caught:
+            cut = "it took too long"
+    except httpx.HTTPError as error:
+        cut = f"the connection broke ({type(error).__name__})"
+    announced = response.headers.get("content-length", "")
+    if (came or cut) and announced.isdecimal() and announced.lstrip("0") != str(len(came)):
+        cut = f"{len(came)} of {announced[:20]} bytes came"
+    named = {name.lower() for name in response.headers.get_list("content-encoding", split_commas=True)}
+    data, flaw = _unpacked(bytes(came), most, deflate="deflate" in named)
+    return Body(data, cut or flaw, ", ".join(sorted(named & _PACKED)))
+
+
+def _unpacked(data: bytes, most: int, *, deflate: bool) -> tuple[bytes, str]:
+    """What bytes unpack to, and why that is not all; what isn't packed stays as it is."""
+    gzip = data.startswith(b"\x1f\x8b\x08")  # as nothing else that is asked for begins
+    # Some servers send "deflate" without zlib's header (RFC 9110 §8.4.1.2); that has no checksum, so it must end
+    # exactly where the bytes do.
+    for wbits in (31,) if gzip else (15, -15) if deflate else ():
+        unpacker = zlib.decompressobj(wbits)
+        try:
+            plain = unpacker.decompress(data, most + 1)
+        except zlib.error as error:
+            if gzip:
+                return data, f"it is packed, and damaged ({error})"
+            continue
+        if len(plain) > most:
             raise Oversized
-    if decoder and arrived and not decoder.ended:
-        raise httpx.DecodingError("the answer ends early")
-    return bytes(data) if readable else None
-
-
-class _Decoder:
-    """Undoes one content coding, at most so many bytes at a time."""
-
-    def __init__(self, wbits: tuple[int, ...]) -> None:
-        self._wbits = wbits
-        self._zlib = zlib.decompressobj(wbits[0])
-        self._begun = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether all of it was there."""
-        return self._zlib.eof
-
-    def decoded(self, chunk: bytes, most: int) -> bytes:
-        """What a chunk decodes to: all of it, or the first ``most`` bytes."""
-        if self.ended:
-            return b""  # whatever follows the end
-        begun, self._begun = self._begun, True
-        try:
-            return self._zlib.decompress(chunk, most)
-        except zlib.error as error:
-            if begun or len(self._wbits) == 1:
-                raise httpx.DecodingError(str(error)) from None
-        self._zlib = zlib.decompressobj(self._wbits[1])
-        try:
-            return self._zlib.decompress(chunk, most)
-        except zlib.error as error:
-            raise httpx.DecodingError(str(error)) from None
+        if wbits > 0:
+            return plain, "" if unpacker.eof else "it is packed, and ends early"
+        if unpacker.eof and not unpacker.unused_data:
+            return plain, ""
+    return data, ""

@@ -21,13 +21,15 @@ from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
 from pipeline.errors import MediaError, StorageError, first_error
 from pipeline.expand import PRIVATE
+from pipeline.gateways import DIALECTS
 from pipeline.keys import find_keys
 from pipeline.ledger import FileRow, Ledger, PictureRow, RequestRow
 from pipeline.media import PictureJob, Rendition, finish
 from pipeline.paths import is_inside
 from pipeline.plan import Plan, PlannedRequest, Step, copies_of, encoding_of, file_damage
 from pipeline.proof import Proof
-from pipeline.types import Cell, Manifest, Picture, Spec
+from pipeline.proxies import check_proxies
+from pipeline.types import Cell, Manifest, Picture, Provider, Spec
 
 LEAST_AREA = 0.6
 """Share of the asked resolution's pixels below which a picture is not of that resolution: 1K has a quarter of 2K's."""
@@ -107,9 +109,23 @@ def keys_for(plan: Plan) -> dict[str, str]:
     Raises:
         PipelineError: when one is missing.
     """
-    needed = {provider.name for request in plan.requests for provider in (*request.providers, *request.pool)}
-    providers = tuple(provider for provider in plan.manifest.providers if provider.name in needed)
-    return find_keys(providers, Path(plan.manifest.file).parent)
+    return find_keys(_needed(plan), Path(plan.manifest.file).parent)
+
+
+def check_way(plan: Plan) -> None:
+    """Whether the gateways that a plan needs can be called through the proxies of the environment.
+
+    Raises:
+        PipelineError: when a proxy can't be used; nothing was started then.
+    """
+    places = ([p.base_url] if p.base_url else DIALECTS[p.offer.gateway].origins for p in _needed(plan))
+    check_proxies(url for urls in places for url in urls)
+
+
+def _needed(plan: Plan) -> tuple[Provider, ...]:
+    """The providers that a plan has something to ask of."""
+    names = {provider.name for request in plan.requests for provider in (*request.providers, *request.pool)}
+    return tuple(provider for provider in plan.manifest.providers if provider.name in names)
 
 
 async def _run(make: Callable[[], Engine], wanted: list[Order], interrupted: Callable[[bool], None]) -> Outcome:

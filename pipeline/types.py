@@ -369,11 +369,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: HTTP status, lower-case headers, and the body as JSON (None when it is none)."""
+    """What came back: HTTP status, lower-case headers, and the body as JSON (None when it is none).
+
+    ``body``: what answered a paid call instead of JSON, as text or as a ``data:`` address; empty otherwise.
+    """
 
     status: int
     headers: Mapping[str, str]
     json: Json
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,8 +132,9 @@ def cancel(arguments: argparse.Namespace, console: Console) -> int:
         if not any(request.resume and request.resume.state == "accepted" for request in plan.requests):
             console.result("nothing is in flight")
             return 0
-        from pipeline.run import cancel, keys_for
+        from pipeline.run import cancel, check_way, keys_for
 
+        check_way(plan)
         with open_executor(find_executor("threads"), 1) as executor:
             told = cancel(plan, ledger, executor, keys_for(plan), reach)
     for label, said in told:

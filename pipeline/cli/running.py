@@ -36,6 +36,7 @@ from pipeline.ledger import Ledger, Money, check_free, open_ledger
 from pipeline.plan import Plan, make_plan
 from pipeline.precheck import check_machine, check_room
 from pipeline.types import Manifest, dollars, micro_usd
+from pipeline.unread import read_kept
 
 if TYPE_CHECKING:
     from pipeline.engine.hints import Hints
@@ -66,11 +67,7 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         if provider.base_url:
             console.note(f"{provider.name} is called at {provider.base_url}")
     with open_ledger(private_folder(manifest), manifest.campaign) as ledger:
-        ledger.settle_finished()
-        if ledger.cut_short():
-            sweep(manifest.outputs.folder)
-        if places.emulated:
-            forget_open(ledger)
+        _tidy(ledger, manifest, console, emulated=places.emulated)
         before = planned(expansion, ledger, arguments, console, saved, approvals)
         for words in (*check_room(before), *([held_words(before)] if before.held else [])):
             console.warn(words)
@@ -120,6 +117,17 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
     return code
 
 
+def _tidy(ledger: Ledger, manifest: Manifest, console: Console, *, emulated: bool) -> None:
+    """Settle what earlier runs left, as far as that is free."""
+    ledger.settle_finished()
+    if ledger.cut_short():
+        sweep(manifest.outputs.folder)
+    if emulated:
+        forget_open(ledger)
+    for label in read_kept(manifest.providers, ledger):
+        console.note(f"{label}: the answer that was kept can be read now: it is continued, and not paid again")
+
+
 def _decided(manifest: Manifest, before: Approvals) -> Approvals:
     """What reviewers have decided by the end of a run."""
     try:
@@ -158,8 +166,9 @@ def _carry_out(
     if not plan.work:
         return 0, document
     from pipeline.cli.progress import Progress  # the engine and its HTTP client are slow to import
-    from pipeline.run import carry_out, keys_for
+    from pipeline.run import carry_out, check_way, keys_for
 
+    check_way(plan)
     if not (places.emulated or plan.manifest.proof):
         _confirm(plan, arguments, console)
     keys = places.keys(plan.manifest.providers) if places.emulated else keys_for(plan)

@@ -278,7 +278,7 @@ class Engine:
                     self.session.pending(order, reason)
                 self._stop_lane(lane, [] if drive.open else [order.anew()], reason)
             case LostAnswer():
-                await self.session.uncertain(order, reason)
+                await self.session.uncertain(order, reason, *drive.keeping())
                 if why := lane.hopeless():
                     self._stop_lane(lane, [], why)
             case Refused():

@@ -15,7 +15,7 @@ import anyio
 
 from pipeline.engine.carry import as_sent
 from pipeline.engine.journal import Write
-from pipeline.engine.lane import Lane, backoff, spread
+from pipeline.engine.lane import Lane, Unread, backoff, spread
 from pipeline.engine.orders import Order
 from pipeline.engine.session import Session, failure
 from pipeline.errors import Forgotten, LaneStopped, LostAnswer, Refused, RequestError, TryLater
@@ -49,7 +49,10 @@ def _advance(flow: Flow, answer: Answer | None) -> Call | list[RemoteImage]:
     except RequestError:
         raise
     except Exception as error:  # whatever a dialect stumbles over, the request may be alive
-        raise LostAnswer(f"the answer makes no sense ({type(error).__name__}: {error})") from None
+        words = f"({type(error).__name__}: {error})"
+        if answer is None:  # nothing was sent by this run
+            raise StillOpen(f"the request can't be written {words}") from None
+        raise LostAnswer(f"the answer makes no sense {words}") from None
 
 
 class Drive:
@@ -82,6 +85,7 @@ class Drive:
         self.lost_at = order.sent  # when its answer was last lost
         self.on_wire = False  # whether a paid call is under way whose fate is unknown
         self.doubt = order.state == "intent"  # whether an earlier paid call of this id may have arrived
+        self.unread: Answer | None = None  # the answer to the paid call, when it can't be read
         self.seen = False  # whether it gave its images once: then it is made, and paid
         self.calling = False  # whether its paid call is under way
         self.counted = False  # among the lane's jobs
@@ -100,6 +104,15 @@ class Drive:
 
     async def images(self) -> list[RemoteImage]:
         """Drive the flow to its images, paying at most once."""
+        try:
+            return await self.result()
+        except StillOpen:
+            if steps := self.keeping():
+                await self.session.journal.write(*steps)
+            raise
+
+    async def result(self) -> list[RemoteImage]:
+        """The images; an order that has none ends here, as its error says."""
         try:
             if self.state != "accepted" and self.order.wanted:
                 await self.carry()
@@ -207,6 +220,9 @@ class Drive:
                 # The dialect reads the answer first: what it refuses is no receipt.
                 try:
                     following = _advance(flow, answer)
+                except LostAnswer as error:
+                    self.unread = answer
+                    raise Unread(str(error), answer) from None
                 except (LaneStopped, Refused, TryLater):
                     if self.doubt and self.dialect.settles == "id":
                         await self.settle_doubt()
@@ -248,6 +264,7 @@ class Drive:
         await self.session.journal.write(lambda ledger: ledger.add_receipt(self.order.id, 0, answer, remote))
         self.state = "accepted"
         self.receipts = [answer]
+        self.unread = None
 
     async def settle_doubt(self) -> None:
         """Sent again by its id, it was refused: whether it had been accepted the first time, the gateway may know."""
@@ -299,24 +316,32 @@ class Drive:
     async def answered(self, call: Call) -> Answer:
         """An answer to the paid call: sent again, or searched for, only as its dialect makes that safe."""
         if self.dialect.settles == "none":
-            return await self.lane.exchange(call, self.wired, leave=True)
+            return await self.sent(call, leave=True)
         reason = ""
         if self.dialect.settles == "trace":
             if not self.doubt:
                 try:
-                    return await self.lane.exchange(call, self.wired, leave=True)
+                    return await self.sent(call, leave=True)
                 except LostAnswer as error:
                     reason = str(error)
             return await self.traced(reason)
         for wait in backoff(RESENDS):
             try:
-                return await self.lane.exchange(call, self.wired, leave=not self.doubt)
+                return await self.sent(call, leave=not self.doubt)
             except LostAnswer as error:
                 self.doubt = True
                 self.lost_at = time.time()
                 reason = str(error)
             await anyio.sleep(wait)
         raise StillOpen(f"{reason}; a later run asks again by its id")
+
+    async def sent(self, call: Call, *, leave: bool) -> Answer:
+        """The paid call leaves, once; an answer that can't be read is remembered."""
+        try:
+            return await self.lane.exchange(call, self.wired, leave=leave)
+        except Unread as error:
+            self.unread = error.answer
+            raise
 
     async def traced(self, reason: str) -> Answer:
         """The lost answer as the account's log gives it.
@@ -375,6 +400,11 @@ class Drive:
                 lambda ledger: ledger.settle(request, state, usd, error, refusals=refusals), also
             )
             self.session.budget.settle(self.hold, usd)
+
+    def keeping(self) -> list[Write]:
+        """What keeps the answer to the paid call, when it can't be read."""
+        unread = self.unread
+        return [] if unread is None else [lambda ledger: ledger.add_unread(self.order.id, unread)]
 
     def row(self, state: str) -> RequestRow:
         """The order as the ledger keeps it."""

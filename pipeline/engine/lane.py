@@ -25,6 +25,7 @@ import anyio
 from pipeline.engine.merge import Merge
 from pipeline.engine.wire import Wire
 from pipeline.errors import LaneStopped, LostAnswer, TryLater
+from pipeline.network import Departure
 from pipeline.types import Answer, Call, Polling, Provider
 
 MAX_WAIT = 120.0
@@ -50,6 +51,14 @@ MINUTE = 60.6
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Unread(LostAnswer):
+    """The paid call was answered with something that can't be read: ``answer``, to be kept for a version that can."""
+
+    def __init__(self, reason: str, answer: Answer) -> None:
+        super().__init__(f"{reason}; its answer is kept for a later version")
+        self.answer = answer
 
 
 class LaneDown(LaneStopped):
@@ -214,9 +223,9 @@ class Lane(Generic[T]):
     async def _tried(self, call: Call, on_wire: Callable[[bool], None]) -> Answer | _NotNow:
         """One try in a slot: an answer that can be read, or why there is none yet."""
         on_wire(True)
-        sent = time.monotonic()
+        sent, departure = time.monotonic(), Departure()
         try:
-            answer = await self.wire.send(call)
+            answer = await self.wire.send(call, departure)
         except TryLater as error:
             on_wire(False)
             return self._failed(str(error), sent)
@@ -225,6 +234,10 @@ class Lane(Generic[T]):
             if call.paid:
                 raise
             return failed
+        except BaseException:  # also that the run ends
+            if departure.left is False:
+                on_wire(False)
+            raise
         reason = f"the gateway answered {answer.status}"
         after = retry_after(answer.headers)
         if _not_now(answer, after):
@@ -238,7 +251,7 @@ class Lane(Generic[T]):
             return answer
         failed = self._failed(reason, sent)
         if call.paid:
-            raise LostAnswer(f"{reason} without saying what became of the request")
+            raise Unread(f"{reason} without saying what became of the request", answer)
         return failed
 
     def _slow(self, reason: str, after: float | None, sent: float) -> _NotNow:

@@ -13,7 +13,7 @@ import anyio
 from pipeline.budget import Budget
 from pipeline.engine.carry import Carrier
 from pipeline.engine.hints import Hints
-from pipeline.engine.journal import Journal
+from pipeline.engine.journal import Journal, Write
 from pipeline.engine.orders import Event, Order, Outcome
 from pipeline.errors import KeepError, StorageError
 from pipeline.ledger import Ledger
@@ -86,9 +86,9 @@ class Session:
         self.outcome.usd += usd
         self.events(Event("failed", order.label, reason, usd, len(order.pictures)))
 
-    async def uncertain(self, order: Order, reason: str) -> None:
-        """The paid call's answer is lost for good: shown and priced, never silently paid again."""
-        await self.journal.write(lambda ledger: ledger.settle(order.id, "uncertain", error=reason))
+    async def uncertain(self, order: Order, reason: str, *also: Write) -> None:
+        """The paid call's answer is lost, or can't be read: shown and priced, never silently paid again."""
+        await self.journal.write(lambda ledger: ledger.settle(order.id, "uncertain", error=reason), *also)
         self.outcome.uncertain += len(order.pictures)
         self.events(Event("uncertain", order.label, reason, pictures=len(order.pictures)))
 

@@ -13,12 +13,11 @@ from typing import ClassVar
 from urllib.parse import urlencode
 
 from pipeline.errors import LostAnswer, TryLater
+from pipeline.gateways.pictures import image
 from pipeline.gateways.reading import (
     broken,
     check_accepted,
     check_listed,
-    image,
-    inline,
     inputs,
     items,
     number,
@@ -88,7 +87,7 @@ class Aimlapi:
             raise TryLater(f"AIML API answered {answer.status}: {said(answer.json)}")
         check_accepted(answer, self.name)
         entries = items(answer.json, "data")
-        images = [image(part(entry, "url")) or inline(part(entry, "b64_json")) for entry in entries]
+        images = [image(entry) for entry in entries]
         whole = [found for found in images if found is not None]
         if not whole:
             broken(self.name, "the answer has no images")

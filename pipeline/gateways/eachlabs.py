@@ -14,12 +14,12 @@ from typing import ClassVar
 from urllib.parse import quote, urlencode
 
 from pipeline.errors import Forgotten, Refused, TryLater
+from pipeline.gateways.pictures import image
 from pipeline.gateways.reading import (
     broken,
     check_accepted,
     check_listed,
     check_polled,
-    image,
     inputs,
     items,
     number,
@@ -166,7 +166,7 @@ def _images(prediction: Json) -> list[RemoteImage]:
     """``output`` is a string, a list of strings, an object, or a list of objects."""
     output = part(prediction, "output")
     entries = output if isinstance(output, list) else [output]
-    images = [image(entry) or image(part(entry, "url")) for entry in entries]
+    images = [image(entry) for entry in entries]
     whole = [found for found in images if found is not None]
     if not whole:
         broken("eachlabs", "a finished prediction without images")

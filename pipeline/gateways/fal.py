@@ -13,7 +13,8 @@ from typing import ClassVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from pipeline.errors import Forgotten, Refused, TryLater
-from pipeline.gateways.reading import broken, check_accepted, check_polled, image, inputs, items, part, said, text
+from pipeline.gateways.pictures import image
+from pipeline.gateways.reading import broken, check_accepted, check_polled, inputs, items, said, text
 from pipeline.types import (
     Answer,
     Call,
@@ -136,7 +137,7 @@ class Fal:
             raise Refused(f"fal answered {result.status}: {words}")
         if "error" in (result.json if isinstance(result.json, dict) else {}) and not items(result.json, "images"):
             raise Refused(f"fal: {words}")
-        images = [image(part(entry, "url")) for entry in items(result.json, "images")]
+        images = [image(entry) for entry in items(result.json, "images")]
         whole = [found for found in images if found is not None]
         if not whole:
             broken(self.name, "the result has no images")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime as dt
 from collections.abc import Iterator
 from typing import NoReturn
 
 from pipeline.errors import LaneStopped, LostAnswer, Refused
-from pipeline.types import Answer, Job, Json, RemoteImage
+from pipeline.types import Answer, Job, Json
 
 MAX_TEXT = 500
 
@@ -124,26 +122,6 @@ def unix(moment: str) -> float | None:
     except ValueError:
         return None
     return found.replace(tzinfo=found.tzinfo or dt.UTC).timestamp()
-
-
-def image(value: Json) -> RemoteImage | None:
-    """An image from its web address or data URI; None when it is neither."""
-    if not isinstance(value, str):
-        return None
-    if value.startswith(("https://", "http://")):
-        return RemoteImage(url=value)
-    if value.startswith("data:") and ";base64," in value[:200]:
-        return inline(value.partition(",")[2])
-    return None
-
-
-def inline(value: Json) -> RemoteImage | None:
-    """An image from its bytes in base64; None when it isn't that."""
-    try:
-        data = base64.b64decode(value, validate=True) if isinstance(value, str) and value else b""
-    except (binascii.Error, ValueError):
-        return None
-    return RemoteImage(data=data) if data else None
 
 
 def inputs(job: Job) -> dict[str, Json]:

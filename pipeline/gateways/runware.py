@@ -13,12 +13,11 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pipeline.errors import Forgotten, LaneStopped, LostAnswer, Refused, RequestError, TryLater
+from pipeline.gateways.pictures import image
 from pipeline.gateways.reading import (
     broken,
     check_accepted,
     check_polled,
-    image,
-    inline,
     inputs,
     items,
     number,
@@ -246,9 +245,7 @@ class _Found:
 
 
 def _image(entry: Json) -> RemoteImage | None:
-    found = (
-        image(part(entry, "imageURL")) or inline(part(entry, "imageBase64Data")) or image(part(entry, "imageDataURI"))
-    )
+    found = image(entry)
     if found is None:
         return None
     cost, seed, nsfw = number(entry, "cost"), part(entry, "seed"), part(entry, "NSFWContent")

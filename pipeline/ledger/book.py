@@ -23,6 +23,8 @@ LARGE_LOG = 16 * 1024 * 1024
 BACKUP_EVERY = 600.0
 """Seconds between the backups of one run."""
 
+_UNREAD = -1
+"""The step of a receipt that could not be read: before all others."""
 _OPEN = "state IN ('intent', 'accepted', 'uncertain')"
 
 _ACCOUNTS = """
@@ -73,12 +75,14 @@ class Ledger:
         """Requests, oldest first. ``where`` is a condition of this module's callers, never of a user's."""
         columns = (
             "id, spec, pictures, take, provider, gateway, model, address, label, state, reserved, usd, created, error, "
-            "images, remote, product, product_set"
+            "images, remote, product, product_set, "
+            "EXISTS (SELECT 1 FROM receipts WHERE request = requests.id AND step < 0)"
         )
         for row in self._db.execute(f"SELECT {columns} FROM requests WHERE {where} ORDER BY created, id"):  # noqa: S608
             values = [*row]
             values[2] = tuple((str(key), int(variant)) for key, variant in json.loads(row[2]))
             values[14] = tuple(json.loads(row[14]))
+            values[18] = bool(row[18])
             yield RequestRow(*values)
 
     def open_requests(self) -> tuple[RequestRow, ...]:
@@ -87,8 +91,15 @@ class Ledger:
 
     def receipts(self, request: str) -> tuple[Answer, ...]:
         """The receipts of a request, in order."""
-        rows = self._db.execute("SELECT answer FROM receipts WHERE request = ? ORDER BY step", (request,))
+        rows = self._db.execute("SELECT answer FROM receipts WHERE request = ? AND step >= 0 ORDER BY step", (request,))
         return tuple(Answer(**json.loads(row[0])) for row in rows)
+
+    def unread(self) -> Iterator[tuple[RequestRow, Answer]]:
+        """The open requests whose answer could not be read when it came, and that answer."""
+        query = "SELECT answer FROM receipts WHERE request = ? AND step = ?"
+        for row in self.open_requests():
+            for (text,) in self._db.execute(query, (row.id, _UNREAD)):
+                yield row, Answer(**json.loads(text))
 
     def money(self) -> Money:
         """What was spent, what is reserved or uncertain, and what was perhaps billed for refusals."""
@@ -240,9 +251,18 @@ class Ledger:
 
     def add_receipt(self, request: str, step: int, answer: Answer, remote: str = "") -> None:
         """The answer to a paid call: from here on the request is only continued."""
-        text = json.dumps({"status": answer.status, "headers": dict(answer.headers), "json": answer.json})
-        self._db.execute("INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?)", (request, step, text, time.time()))
+        self._put_answer(request, step, answer)
+        self._db.execute("DELETE FROM receipts WHERE request = ? AND step = ?", (request, _UNREAD))
         self._db.execute("UPDATE requests SET state = 'accepted', remote = ? WHERE id = ?", (_text(remote), request))
+
+    def add_unread(self, request: str, answer: Answer) -> None:
+        """An answer to the paid call that can't be read: kept for a version that can."""
+        self._put_answer(request, _UNREAD, answer)
+
+    def _put_answer(self, request: str, step: int, answer: Answer) -> None:
+        parts = {"status": answer.status, "headers": dict(answer.headers), "json": answer.json}
+        text = json.dumps(parts | ({"body": answer.body} if answer.body else {}))
+        self._db.execute("INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?)", (request, step, text, time.time()))
 
     def settle(self, request: str, state: str, usd: int = 0, error: str | None = None, *, refusals: int = 0) -> None:
         """The end of a request, or its fate being unknown (``uncertain``); what it made was paid, however it ends.

@@ -79,6 +79,7 @@ class RequestRow:
     remote: str = ""
     product: str = ""  # whose picture it is, and of which product set: for the money
     product_set: str = ""
+    unread: bool = False  # whether an answer to its paid call is kept that could not be read
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,8 @@ class _Planner:
             if request.state == "uncertain" and self.retry_uncertain:
                 return _State("make", "uncertain before: asked for anew", request.take, row)
             if request.state == "uncertain":
-                reason = "the answer to the paid call was lost: it may have been made, and paid"
+                fate = "could not be read, and is kept" if request.unread else "was lost"
+                reason = f"the answer to the paid call {fate}: it may have been made, and paid"
                 return _State("uncertain", reason, request.take, row, request)
             return _State("make", "in flight", request.take, row, request)
         if row is not None and have >= wanted:

@@ -63,17 +63,18 @@ def _fetched(url: str, reach: Reach) -> list[bytes]:
     import httpx
 
     from pipeline.network import Forbidden, Oversized, body, client
+    from pipeline.proxies import UnusableProxy
 
     async def fetch() -> bytes:
         with anyio.fail_after(_PATIENCE):
             async with client(reach) as http, http.stream("GET", url) as response:
                 response.raise_for_status()
-                return await body(response, MOST_KEYS) or b""
+                return (await body(response, MOST_KEYS)).data
 
     try:
         entries = json.loads(anyio.run(fetch))["keys"]
         return [key for entry in entries if (key := _public_key(entry))]
-    except (httpx.HTTPError, httpx.InvalidURL, Forbidden, Oversized, TimeoutError):
+    except (httpx.HTTPError, httpx.InvalidURL, Forbidden, Oversized, UnusableProxy, TimeoutError):
         raise NoKeys from None  # they didn't come
     except (ValueError, KeyError, TypeError, RecursionError):
         raise NoKeys from None  # they are none

@@ -11,6 +11,7 @@ from fakes.accounts import Account, Job
 
 from pipeline.engine.lane import MAX_WAIT
 from pipeline.errors import LostAnswer, TryLater
+from pipeline.network import Departure
 from pipeline.types import Answer, Call, Provider
 from soak.script import MISREAD, TAG, Free, Killed, Paid, Run
 
@@ -48,7 +49,7 @@ class MemoryWire:
     async def close(self) -> None:
         """There is nothing to close."""
 
-    async def send(self, call: Call) -> Answer:
+    async def send(self, call: Call, departure: Departure | None = None) -> Answer:
         """One exchange, as :meth:`pipeline.engine.wire.Wire.send` has it."""
         world, name = self.world, self.provider.name
         if not world.alive:

@@ -16,6 +16,7 @@ from pipeline.engine.wire import Wire
 from pipeline.errors import LedgerError
 from pipeline.ledger import Ledger, open_ledger
 from pipeline.models import load_model
+from pipeline.network import Departure
 from pipeline.types import Answer, Call, Polling, Provider, dollars, micro_usd
 
 
@@ -97,7 +98,7 @@ class _Recorder(Wire):
         super().__init__()
         self.times: list[float] = []
 
-    async def send(self, call: Call) -> Answer:
+    async def send(self, call: Call, departure: Departure | None = None) -> Answer:
         self.times.append(time.monotonic())
         return Answer(200, {}, {})
 

@@ -28,7 +28,7 @@ T = TypeVar("T")
 JOB = "7b7cbb0c-5a3f-4a4e-9d4b-6f0f7a3d0001"
 OTHER = "7b7cbb0c-5a3f-4a4e-9d4b-6f0f7a3d0002"
 IMAGE = "https://cdn.example/a.png"
-BYTES = b"bytes of a picture"
+BYTES = b"\x89PNG\r\n\x1a\n bytes of a picture"
 INLINE = base64.b64encode(BYTES).decode()
 DATA_URI = f"data:image/png;base64,{INLINE}"
 HOOK = "https://hooks.example/in?token=a&b=c"

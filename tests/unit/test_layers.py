@@ -15,11 +15,11 @@ ROOT = Path(pipeline.__file__).parent
 FLOORS: list[set[str]] = [
     {"pipeline"},
     {"errors", "addresses", "budget", "files", "kinds", "misfits", "paths"},
-    {"aside", "strict_yaml"},
+    {"aside", "strict_yaml", "proxies"},
     {"types"},
     {"schema", "proof", "gateways", "references", "network"},
     {"prompt", "sources", "ledger", "media", "keys", "webhooks", "decisions"},
-    {"models", "emulator"},
+    {"models", "emulator", "unread"},
     {"manifest", "report", "engine"},
     {"expand"},
     {"approvals"},
