@@ -17,7 +17,7 @@ FLOORS: list[set[str]] = [
     {"errors", "addresses", "budget", "files", "misfits", "paths"},
     {"strict_yaml"},
     {"types"},
-    {"schema", "proof", "gateways", "references", "network"},
+    {"schema", "proof", "gateways", "references", "network", "votes"},
     {"prompt", "sources", "ledger", "media", "keys", "webhooks", "decisions"},
     {"models", "emulator"},
     {"manifest", "report", "engine"},
