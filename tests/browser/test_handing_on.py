@@ -179,7 +179,8 @@ BROKEN = [
 REFUSED = {
     "other campaign": (document(one(), campaign="Winter"), "decisions on the campaign Winter; this sheet shows Autumn"),
     "no campaign": (document(one(), campaign=None), "this sheet shows Autumn"),
-    "other version": (document(one(), version=2), "That is no decisions.json of a contact sheet."),
+    "no version": (document(one(), version=0), "That is no decisions.json of a contact sheet."),
+    "a newer version": (document(one(), version=3), "These decisions were exported from a newer contact sheet"),
     "no list": (document(decisions={"0": one()}), "That is no decisions.json of a contact sheet."),
     "words": ("approve them all", "That is no decisions.json: it isn't JSON."),
     "cut off": (document(one())[:-9], "That is no decisions.json: it isn't JSON."),

@@ -1,9 +1,11 @@
 /** A page that `pipeline review` serves: decisions go straight into the file, and the sheet follows a run. */
 
 import { replaceSheet, sheet } from "./data.js";
-import { exported, fresh, NAMELESS, onDecision, refreshDecisions, reviewer } from "./decisions.js";
+import { onDecision, refreshDecisions } from "./decisions.js";
 import { $, say } from "./dom.js";
+import { exported, fresh } from "./exchange.js";
 import { forgetSearch } from "./filter.js";
+import { NAMELESS, reviewer } from "./keeping.js";
 
 const EVERY = 2000;
 const SMALL = 60_000; // bytes; browsers send no more than 64 KiB of a page that is being left
