@@ -118,9 +118,10 @@ def adopt(expansion: Expansion, ledger: Ledger | None, decisions: Iterable[Decis
     name = _section(expansion.manifest)
     with locked(Path(os.path.realpath(file)).parent):  # of the file itself: several folders may link to one
         campaigns = read_campaigns(file)
-        merge, entries = _adopted(merged(campaigns.get(name, ())), expansion, ledger, decisions)
-        if merge.adopted or merge.withdrawn:
-            write_campaigns(file, {**campaigns, name: entries})
+        before = merged(campaigns.get(name, ()))
+        merge, after = _adopted(before, expansion, ledger, decisions)
+        if after != before:
+            write_campaigns(file, {**campaigns, name: after.values()})
     return merge
 
 
@@ -129,7 +130,7 @@ def adopt(expansion: Expansion, ledger: Ledger | None, decisions: Iterable[Decis
 
 def _adopted(
     before: Mapping[Key, Decision], expansion: Expansion, ledger: Ledger | None, decisions: Iterable[Decision]
-) -> tuple[Merge, list[Decision]]:
+) -> tuple[Merge, dict[Key, Decision]]:
     """What comes of decisions, and the campaign's entries after it."""
     homes = _homes(expansion)
     known = set(homes) | {row.key for row in (ledger.pictures() if ledger else ())}
@@ -163,7 +164,7 @@ def _adopted(
         *(tuple(adopted), tuple(withdrawn), tuple(older)),
         *(same, tuple(unknown), tuple(_disagreements(after.values(), {key[:2] for key in came}))),
     )
-    return merge, list(after.values())
+    return merge, after
 
 
 def _homes(expansion: Expansion) -> dict[str, str]:

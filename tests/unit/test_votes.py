@@ -324,6 +324,7 @@ def test_the_file_is_the_same_in_any_order(expansion: Any, files: list[list[Deci
 PAGE = """
 import { createInterface } from "node:readline";
 const sheet = { campaign: "c", served: false, dimensions: [], decisions: {}, tiles: { key: [], sha: [], label: [] } };
+globalThis.localStorage = { getItem: () => null, setItem() {}, removeItem() {} };
 globalThis.document = { getElementById: () => ({ textContent: JSON.stringify(sheet) }) };
 const { exported, imported } = await import("./exchange.js");
 const { callMe, decisionOn, disputed, kept } = await import("./decisions.js");

@@ -26,6 +26,8 @@ export const ME = "";
 export const kept = new Map();
 /** Where somebody's decision came in that is not mine, and that I didn't know of. @type {Set<string>} */
 export const disputed = new Set();
+/** What I said there went into a file: only something newer takes it back. @type {Set<string>} */
+export const handedOn = new Set();
 /** What can be undone, newest last: what I had said before. @type {Undone[][]} */
 export const undoable = [];
 /** @type {((tiles: number[]) => void)[]} */
@@ -95,13 +97,12 @@ export function takeIn(each, id = idOf(each)) {
   const of = kept.get(at) ?? new Map();
   const before = of.get(id);
   const now = before ? joined(before, each) : each;
-  if (before && sameVotes(before, now)) return sameVotes(now, each) ? "same" : "older";
   const own = mineIn(of);
   const isNew = now.decision && (!before || votesOf(before).decision?.when !== votesOf(now).decision?.when);
   if (isNew && id !== ME && id !== myself && own?.decision && own.decision !== now.decision) disputed.add(at);
   kept.set(at, of.set(id, now));
   counted.delete(at);
-  return "adopted";
+  return !before || !sameVotes(before, now) ? "adopted" : sameVotes(now, each) ? "same" : "older";
 }
 
 /** @param {Map<string, Decision> | undefined} of @returns {Decision | undefined} what I said, here and under my name elsewhere */
@@ -126,21 +127,24 @@ function shownOf(at, of) {
   const mine = mineIn(of);
   const others = [...of].filter(([id, each]) => id !== ME && id !== myself && saysSomething(each) &&
     !(mine && sameVotes(mine, each))) // I was called otherwise
-    .map(([, each]) => each.who ? each : { ...each, who: "somebody" });
+    .map(([, each]) => each);
   /** @param {import("./votes.js").Field} field */
   const first = (field) => mine?.[field] ? mine : [...others].sort(newestFirst(field)).find((each) => each[field]);
   const [decided, rated, noted] = FIELDS.map(first);
   const speaker = decided ?? noted ?? rated;
   if (!speaker) return NOTHING;
   const all = [...(mine && saysSomething(mine) ? [mine] : []), ...others].sort((one, other) => byMoment(other.when, one.when));
+  /** @param {Decision} each */
+  const calledBy = (each) => each === mine ? "" : each.who || "somebody";
   const notes = [speaker, ...all.filter((each) => each !== speaker)].filter((each) => each.note)
-    .map((each) => each === speaker ? each.note : `${each.who || "you"}: ${each.note}`);
+    .map((each) => each === speaker ? each.note : `${calledBy(each) || "you"}: ${each.note}`);
   // Mine settles what others said before, as far as I knew of it.
   const settled = mine?.decision && !disputed.has(at) ? votesOf(mine).decision?.when : undefined;
   const told = all.filter((each) => each.decision && (each === mine || !settled || byMoment(votesOf(each).decision?.when ?? "", settled) >= 0));
   return {
-    decision: decided?.decision ?? "", stars: rated?.stars ?? 0, note: notes.join(" · "), who: speaker.who, when: speaker.when,
-    differs: new Set(told.map((each) => each.decision)).size > 1, all, mine: mine ?? SILENT,
+    decision: decided?.decision ?? "", stars: rated?.stars ?? 0, note: notes.join(" · "), who: calledBy(speaker),
+    when: speaker.when, differs: new Set(told.map((each) => each.decision)).size > 1,
+    all: all.map((each) => ({ ...each, who: calledBy(each) })), mine: mine ?? SILENT,
   };
 }
 

@@ -1,7 +1,8 @@
 /** Decisions as files: handed on, taken in and merged with what is here; and what a served page has yet to send. */
 
 import { sheet } from "./data.js";
-import { cameWith, differing, isShown, kept, ME, placeOn, takeIn, tell } from "./decisions.js";
+import { cameWith, differing, handedOn, isShown, kept, ME, placeOn, takeIn, tell } from "./decisions.js";
+import { keep } from "./keeping.js";
 import { idOf, joined, personOf, plainName, sameVotes, whole } from "./votes.js";
 
 /**
@@ -14,16 +15,27 @@ const VERSION = 2;
 
 /** @param {string} name @returns {Decision[]} everything that was decided, by label; mine under this name */
 function everything(name) {
-  const all = [...kept.values()].flatMap((of) => {
+  const all = [...kept].flatMap(([at, of]) => {
     const mine = [...of].filter(([id]) => id === ME || id === personOf(name)).map(([, each]) => ({ ...each, who: plainName(name) }));
     const others = [...of].filter(([id]) => id !== ME && id !== personOf(name)).map(([, each]) => each);
-    return mine.length ? [...others, mine.reduce(joined)] : others;
+    if (!mine.length) return others;
+    const entry = mine.reduce(joined);
+    const known = sheet.served || handedOn.has(at) || of.has(personOf(name)); // else what was taken back was never seen
+    return known || entry.decision || entry.stars || entry.note ? [...others, entry] : others;
   });
   return all.sort((a, b) => a.label.localeCompare(b.label, "en") || a.who.localeCompare(b.who, "en"));
 }
 
-/** @param {string} name @param {Decision[]} [decisions] @returns {Exported} */
-export function exported(name, decisions = everything(name)) {
+/** @param {string} name @returns {Exported} everything that was decided, as a file */
+export function exported(name) {
+  const document = asDocument(name, everything(name));
+  for (const [at, of] of kept) if (of.has(ME)) handedOn.add(at);
+  keep();
+  return document;
+}
+
+/** @param {string} name @param {Decision[]} decisions @returns {Exported} */
+export function asDocument(name, decisions) {
   return { version: VERSION, campaign: sheet.campaign, reviewer: name, exported: new Date().toISOString(), decisions };
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { sheet } from "./data.js";
-import { callMe, disputed, kept, ME, onDecision, placeOn, refreshDecisions, takeIn, tell, undoable } from "./decisions.js";
+import { callMe, disputed, handedOn, kept, ME, onDecision, placeOn, refreshDecisions, takeIn, tell, undoable } from "./decisions.js";
 import { FIELDS, isTime, MOST_NOTE, whole } from "./votes.js";
 
 export const NAMELESS = "reviewer";
@@ -70,12 +70,13 @@ function parsed(json) {
 function load(json, isMine) {
   const entries = parsed(json).flatMap((each) => {
     const found = whole(each);
-    return found ? [{ found, mine: isMine(each), isDisputed: each.disputed === true }] : [];
+    return found ? [{ found, mine: isMine(each), each }] : [];
   });
   for (const { found, mine } of entries) takeIn(found, mine ? ME : undefined);
-  for (const { found, isDisputed } of entries.filter(({ mine }) => mine)) { // I may have settled it since it came in
-    if (isDisputed) disputed.add(placeOn(found));
+  for (const { found, each } of entries.filter(({ mine }) => mine)) { // I may have settled it since it came in
+    if (each.disputed === true) disputed.add(placeOn(found));
     else disputed.delete(placeOn(found));
+    if (each.handedOn === true) handedOn.add(placeOn(found));
   }
 }
 
@@ -87,15 +88,15 @@ function isUndone(each) {
     typeof note === "string" && note.length <= 2 * MOST_NOTE && !Object.keys(more).length && FIELDS.some((field) => field in each.before);
 }
 
-/** Something was decided, undone or taken in. */
-function keep() {
+/** Keep what was decided, undone, taken in or handed on. */
+export function keep() {
   if (following) return;
   changed = true;
   try {
     const now = localStorage.getItem(storageKey("decisions")) ?? "";
     if (now !== text) load(now, (each) => each.mine === true); // of another tab, in this very moment
     text = JSON.stringify([...kept].flatMap(([at, of]) => [...of].map(([id, each]) =>
-      id === ME ? { ...each, mine: true, disputed: disputed.has(at) } : each)));
+      id === ME ? { ...each, mine: true, disputed: disputed.has(at), handedOn: handedOn.has(at) } : each)));
     store(text);
     stored = true;
   } catch {

@@ -3,7 +3,7 @@
 import { replaceSheet, sheet } from "./data.js";
 import { onDecision, refreshDecisions } from "./decisions.js";
 import { $, say } from "./dom.js";
-import { exported, fresh } from "./exchange.js";
+import { asDocument, fresh } from "./exchange.js";
 import { forgetSearch } from "./filter.js";
 import { NAMELESS, reviewer } from "./keeping.js";
 
@@ -41,7 +41,7 @@ async function save(address) {
   const name = reviewer() || NAMELESS;
   const decisions = unsent();
   if (!decisions.length) return void ($("saved").textContent = "");
-  const body = new Blob([JSON.stringify(exported(name, decisions))], { type: "application/json" });
+  const body = new Blob([JSON.stringify(asDocument(name, decisions))], { type: "application/json" });
   $("saved").textContent = "Saving …";
   try {
     const answer = await fetch(address, { method: "POST", body, keepalive: body.size < SMALL });
