@@ -8,66 +8,22 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, PipelineError, Problem, printable
+from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, PipelineError, Problem
 from pipeline.paths import read_bytes
 from pipeline.schema import problems, quick
 from pipeline.strict_yaml import Room, Value, parse
+from pipeline.votes import Decision, entry, plain_name, plain_note
 
 MAX_BYTES = 64 * 1024 * 1024
 """Larger files are refused unread: decisions on 100,000 pictures have some 40 MB."""
 _AGAIN = "export the decisions from the contact sheet again"
 LONGEST_LABEL = 500
-"""Signs; YAML takes no key of more than a thousand."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What somebody decided about one picture. ``picture`` is its key, ``file`` the SHA-256 of the kept original of the
-    take that was looked at, ``label`` the picture's label without its format, ``when`` ISO 8601 in UTC.
-
-    ``decision`` is ``approved``, ``rejected`` or empty: then there are stars or a note only; or nothing at all, when an
-    earlier decision was withdrawn.
-    """
-
-    picture: str
-    file: str
-    label: str
-    decision: str
-    stars: int
-    note: str
-    who: str
-    when: str
-
-    @property
-    def withdrawn(self) -> bool:
-        """Whether it says nothing any more."""
-        return not (self.decision or self.stars or self.note)
-
-    @property
-    def approved(self) -> bool:
-        """Whether the picture was approved."""
-        return self.decision == "approved"
-
-    @property
-    def rejected(self) -> bool:
-        """Whether the picture was rejected."""
-        return self.decision == "rejected"
-
-    @property
-    def rank(self) -> tuple[str, str, str, str, str, int, str]:
-        """What wins among decisions on one picture: the newest; where two are of one moment, the same for everybody."""
-        whole, _, fraction = self.when.removesuffix("Z").partition(".")
-        return whole, fraction.ljust(9, "0"), self.who, self.decision, self.file, self.stars, self.note
-
-    def words(self) -> str:
-        """``rejected by Ana: too dark``, on one line that does nothing to a terminal."""
-        said = f"{self.decision or 'noted'} by {self.who or 'somebody'}"
-        return printable(said + (f": {' '.join(self.note.split())}" if self.note else ""))
+"""Characters; YAML takes no key of more than a thousand."""
 
 
 def read_decisions(file: str, campaign: str) -> list[Decision]:
@@ -98,16 +54,27 @@ def parse_decisions(data: bytes, file: str, campaign: str) -> list[Decision]:
         )
     now = datetime.now(UTC)
     latest, today = ((now + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ") for days in (1, 0))
-    found = [_decision(entry, value["reviewer"]) for entry in value["decisions"]]
     wrong = [
-        Problem(Mark(file, 1, 1), f"decisions[{index}].when", f"{decision.when!r} is no moment", _AGAIN)
-        for index, decision in enumerate(found)
-        if not is_moment(decision.when)
+        Problem(Mark(file, 1, 1), f"decisions[{index}].{path}", f"{time!r} is no moment", _AGAIN)
+        for index, said in enumerate(value["decisions"])
+        for path, time in times_of(said)
+        if not is_moment(time)
     ]
     if wrong:
         raise ManifestError(wrong)
-    # A clock that is years ahead would else win over everything that is decided from now on.
-    return [replace(decision, when=today) if decision.when > latest else decision for decision in found]
+
+    def timed(when: str) -> str:
+        """A clock that is years ahead would else win over everything that is decided from now on."""
+        return today if when > latest else when
+
+    return [_decision(said, value["reviewer"], timed) for said in value["decisions"]]
+
+
+def times_of(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The times in an entry of a file, each with the path to it."""
+    yield "when", said["when"]
+    for field, time in said.get("times", {}).items():
+        yield f"times.{field}", time
 
 
 def is_moment(when: str) -> bool:
@@ -157,15 +124,17 @@ def _wrong(value: Any, text: str, file: str) -> list[Problem]:  # noqa: ANN401  
     return told or [Problem(start, "", "holds no decisions of a contact sheet", _AGAIN)]
 
 
-def _decision(entry: dict[str, Any], reviewer: str) -> Decision:
-    label = "".join(sign for sign in entry["label"] if sign.isprintable())[:LONGEST_LABEL]
-    return Decision(
-        picture=entry["picture"],
-        file=entry["file"],
-        label=label or entry["picture"],
-        decision=entry["decision"],
-        stars=int(entry.get("stars", 0)),  # 2.0 is a whole number too
-        note=entry.get("note", "").strip(),
-        who=" ".join((entry["who"] or reviewer).split()),
-        when=entry["when"],
+def _decision(said: dict[str, Any], reviewer: str, timed: Callable[[str], str]) -> Decision:
+    label = "".join(sign for sign in said["label"] if sign.isprintable())[:LONGEST_LABEL]
+    found = Decision(
+        picture=said["picture"],
+        file=said["file"],
+        label=label or said["picture"],
+        decision=said["decision"],
+        stars=int(said.get("stars", 0)),  # 2.0 is a whole number too
+        note=plain_note(said.get("note", "")),
+        who=plain_name(said["who"]) or plain_name(reviewer),
+        when=timed(said["when"]),
+        times=tuple((field, timed(time)) for field, time in said.get("times", {}).items()),
     )
+    return entry(found, found.votes) if found.times else found

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from pipeline.approvals import Approvals, Decision
+from pipeline.approvals import Approvals
 from pipeline.expand import PRIVATE, Expansion
 from pipeline.ledger import Ledger, PictureRow, Snapshot
 from pipeline.types import EXTENSION, Json, Picture, Spec
+from pipeline.votes import Decision, counting, differing, rank
 
 BEFORE = "approved as it was before"
 
@@ -19,13 +20,15 @@ class Verdicts:
     """The decisions that matter to a plan.
 
     ``frozen``: picture key → the approval of its current take, which no run makes again; ``lost``: → the approval of a
-    picture that isn't here; ``rejected``: → the rejection of its current take; ``stale``: label without format → what
-    differs from what was approved there, and ``against`` which approval that is.
+    picture that isn't here; ``rejected``: → the rejection of its current take; ``differing``: → what reviewers who
+    don't agree on the current take say, the one that counts last; ``stale``: label without format → what differs from
+    what was approved there, and ``against`` which approval that is.
     """
 
     frozen: Mapping[str, Decision] = field(default_factory=dict)
     lost: Mapping[str, Decision] = field(default_factory=dict)
     rejected: Mapping[str, Decision] = field(default_factory=dict)
+    differing: Mapping[str, tuple[Decision, ...]] = field(default_factory=dict)
     stale: Mapping[str, str] = field(default_factory=dict)
     against: Mapping[str, Decision] = field(default_factory=dict)
 
@@ -36,14 +39,14 @@ UNDECIDED = Verdicts()
 
 def reach_verdicts(expansion: Expansion, ledger: Ledger | None, snapshot: Snapshot, approvals: Approvals) -> Verdicts:
     """Hold decisions against the pictures that are there."""
-    if not approvals.by_key:
+    if not approvals.said:
         return UNDECIDED
     judge = _Judge(expansion, ledger, snapshot, approvals)
     for key, picture in expansion.pictures.items():
-        if key in approvals.by_key:
-            judge.picture(picture, approvals.by_key[key])
+        if key in approvals.said:
+            judge.picture(picture, approvals.by_key[key], approvals.said[key])
     judge.labels()
-    return Verdicts(judge.frozen, judge.lost, judge.rejected, judge.stale, judge.against)
+    return Verdicts(judge.frozen, judge.lost, judge.rejected, judge.differing, judge.stale, judge.against)
 
 
 def lost_words(approval: Decision, picture: Picture, row: PictureRow | None, take: int = 1) -> str:
@@ -70,24 +73,29 @@ class _Judge:
         self.frozen: dict[str, Decision] = {}
         self.lost: dict[str, Decision] = {}
         self.rejected: dict[str, Decision] = {}
+        self.differing: dict[str, tuple[Decision, ...]] = {}
         self.other: dict[str, Decision] = {}  # approvals of another take than the current one
         self.stale: dict[str, str] = {}
         self.against: dict[str, Decision] = {}
         self.made: dict[str, int] | None = None  # the last take that was ever made, of each picture
         self.known: dict[str, list[PictureRow]] | None = None  # all takes that are here, of each picture
 
-    def picture(self, picture: Picture, decision: Decision) -> None:
+    def picture(self, picture: Picture, newest: Decision, said: tuple[Decision, ...]) -> None:
+        """What was said about a picture, ``newest`` of it the decision that counts."""
         key, row = picture.key, self.snapshot.pictures.get(picture.key)
-        current = row is not None and row.sha256 == decision.file
-        if decision.rejected and row is not None and current:
-            if not self.answered(row, decision):
-                self.rejected[key] = decision
-        elif decision.approved and current:
-            self.frozen[key] = decision
-        elif decision.approved and self.is_lost(picture, row, decision):
-            self.lost[key] = decision
-        elif decision.approved and row is not None:
-            self.other[key] = decision
+        here = [each for each in said if row is not None and each.file == row.sha256]
+        own = counting(here) if here else None  # on the take that is shown now
+        if newest.approved and newest is not own and self.is_lost(picture, row, newest):
+            self.lost[key] = newest
+        elif row is not None and own is not None and (own.approved or (own.rejected and not newest.approved)):
+            if disagreement := differing(here):
+                self.differing[key] = disagreement
+            if own.approved:
+                self.frozen[key] = own
+            elif not self.answered(row, own):
+                self.rejected[key] = own
+        elif newest.approved and row is not None:
+            self.other[key] = newest
 
     def is_lost(self, picture: Picture, row: PictureRow | None, approval: Decision) -> bool:
         """Whether the approved take isn't here any more, or never was; what is a proof is drawn alike anew."""
@@ -107,7 +115,7 @@ class _Judge:
     def answered(self, row: PictureRow, rejection: Decision) -> bool:
         """Whether a rejected take was made anew since, and the gateway gave the same bytes again."""
         made = datetime.fromtimestamp(row.at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        if row.take == 1 or rejection.when[: len(made)] > made:
+        if row.take == 1 or rejection.decided[: len(made)] > made:
             return False
         return any(take.take < row.take and take.sha256 == row.sha256 for take in self.takes(row.key))
 
@@ -121,22 +129,21 @@ class _Judge:
 
     def labels(self) -> None:
         """Which labels show something else than what was approved there."""
+        gone: dict[str, Decision] = {}  # label → what counts of the pictures that it showed before
+        for decision in self.approvals.by_key.values():
+            if decision.decision and decision.picture not in self.expansion.pictures:
+                gone[decision.label] = max(gone.get(decision.label, decision), decision, key=rank)
         shown: set[str] = set()
         for cell in self.expansion.cells:
             label, picture = cell.label.rpartition(".")[0], cell.picture
             if label in shown:
                 continue
             shown.add(label)
-            entry, own = self.approvals.by_label.get(label), self.approvals.by_key.get(picture.key)
+            before, own = gone.get(label), self.approvals.by_key.get(picture.key)
             if picture.key in self.other:
                 self.stale[label], self.against[label] = "another take was approved", self.other[picture.key]
-            elif (
-                entry is not None
-                and entry.approved
-                and entry.picture not in self.expansion.pictures  # else only the label has changed
-                and (own is None or own.withdrawn)
-            ):
-                self.stale[label], self.against[label] = self.words(entry, picture.spec), entry
+            elif before is not None and before.approved and (own is None or not own.decision):
+                self.stale[label], self.against[label] = self.words(before, picture.spec), before
 
     def words(self, entry: Decision, spec: Spec) -> str:
         row = self.snapshot.pictures.get(entry.picture)

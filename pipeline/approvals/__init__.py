@@ -1,7 +1,8 @@
 """``approvals.yaml`` beside the manifest: what was decided about a campaign's pictures.
 
-It is kept in Git: sorted, an entry per label, written whole. A picture is found by its key, so that labels may be
-renamed; an entry's label is for people. Entries of other campaigns, and of labels that are gone, stay.
+It is kept in Git: sorted, an entry per reviewer, picture and take below the picture's label, written whole. A picture
+is found by its key, so that labels may be renamed; a label is for people. Entries of other campaigns, and of labels
+and pictures that are gone, stay.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from pipeline.approvals.file import locked, read_campaigns, write_campaigns
-from pipeline.decisions import LONGEST_LABEL, Decision, parse_decisions, read_decisions
+from pipeline.decisions import LONGEST_LABEL, parse_decisions, read_decisions
 from pipeline.errors import PipelineError
 from pipeline.expand import Expansion
 from pipeline.ledger import Ledger
-from pipeline.types import Json, Manifest
+from pipeline.types import Manifest
+from pipeline.votes import Decision, Key, counting, differing, entry, joined, merged, moment
 
 __all__ = [
     "APPROVALS",
@@ -29,7 +32,6 @@ __all__ = [
     "Merge",
     "adopt",
     "approvals_file",
-    "for_sheet",
     "parse_decisions",
     "read_approvals",
     "read_decided",
@@ -43,12 +45,12 @@ APPROVALS = "approvals.yaml"
 class Approvals:
     """What was decided about one campaign's pictures.
 
-    ``by_key``: picture key → the newest decision; ``by_label``: label without its format → the entry that stands there,
-    whichever picture it is about. Withdrawn decisions are among them, and decide nothing.
+    ``said``: picture key → every reviewer's entry on every take; ``by_key``: picture key → the one of them that counts.
+    Withdrawn decisions are among them, and decide nothing.
     """
 
+    said: Mapping[str, tuple[Decision, ...]] = field(default_factory=lambda: MappingProxyType({}))
     by_key: Mapping[str, Decision] = field(default_factory=lambda: MappingProxyType({}))
-    by_label: Mapping[str, Decision] = field(default_factory=lambda: MappingProxyType({}))
 
 
 NONE = Approvals()
@@ -65,12 +67,14 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """What became of decisions that came in, and what stands in the file now."""
+    """What became of decisions that came in, and what is in the file now. ``adopted`` and ``withdrawn`` hold only what
+    is new of each reviewer's entry.
+    """
 
     approvals: Approvals
     adopted: tuple[Decision, ...] = ()
     withdrawn: tuple[Decision, ...] = ()
-    older: tuple[Decision, ...] = ()  # than what is there
+    older: tuple[Decision, ...] = ()  # than what the same reviewer said
     same: int = 0  # as what is there
     unknown: tuple[Decision, ...] = ()  # about pictures that this campaign never had: kept out
     disagreements: tuple[Disagreement, ...] = ()
@@ -87,7 +91,7 @@ def read_approvals(manifest: Manifest) -> Approvals:
     Raises:
         ManifestError: with what is wrong in it, each with its place.
     """
-    return _approvals(read_campaigns(approvals_file(manifest)).get(_section(manifest), {}))
+    return _approvals(merged(read_campaigns(approvals_file(manifest)).get(_section(manifest), ())))
 
 
 def read_decided(file: str, manifest: Manifest) -> list[Decision]:
@@ -98,27 +102,11 @@ def read_decided(file: str, manifest: Manifest) -> list[Decision]:
     """
     if not os.path.lexists(file):
         raise PipelineError(f"{file}: there is no such file")
-    return list(read_campaigns(Path(file)).get(_section(manifest), {}).values())
-
-
-def for_sheet(approvals: Approvals, keys: Iterable[str]) -> dict[str, dict[str, Json]]:
-    """The decisions on these pictures as the contact sheet holds them: key → its decision."""
-    found = ((key, approvals.by_key[key]) for key in dict.fromkeys(keys) if key in approvals.by_key)
-    return {
-        key: {
-            "sha": decision.file,
-            "decision": decision.decision,
-            "stars": decision.stars,
-            "note": decision.note,
-            "who": decision.who,
-            "when": decision.when,
-        }
-        for key, decision in found
-    }
+    return read_campaigns(Path(file)).get(_section(manifest), [])
 
 
 def adopt(expansion: Expansion, ledger: Ledger | None, decisions: Iterable[Decision]) -> Merge:
-    """Merge decisions into the file beside the manifest; the newest on each picture counts.
+    """Merge decisions into the file beside the manifest: of each reviewer the newest vote on each field counts.
 
     Reading and writing it is one step, also between processes.
 
@@ -130,50 +118,53 @@ def adopt(expansion: Expansion, ledger: Ledger | None, decisions: Iterable[Decis
     name = _section(expansion.manifest)
     with locked(Path(os.path.realpath(file)).parent):  # of the file itself: several folders may link to one
         campaigns = read_campaigns(file)
-        merge, entries = _merged(campaigns.get(name, {}), expansion, ledger, decisions)
-        if merge.adopted or merge.withdrawn:
-            write_campaigns(file, {**campaigns, name: entries})
+        before = merged(campaigns.get(name, ()))
+        merge, after = _adopted(before, expansion, ledger, decisions)
+        if after != before:
+            write_campaigns(file, {**campaigns, name: after.values()})
     return merge
 
 
 # ── merging ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _merged(
-    entries: Mapping[str, Decision], expansion: Expansion, ledger: Ledger | None, decisions: Iterable[Decision]
-) -> tuple[Merge, dict[str, Decision]]:
+def _adopted(
+    before: Mapping[Key, Decision], expansion: Expansion, ledger: Ledger | None, decisions: Iterable[Decision]
+) -> tuple[Merge, dict[Key, Decision]]:
     """What comes of decisions, and the campaign's entries after it."""
     homes = _homes(expansion)
     known = set(homes) | {row.key for row in (ledger.pictures() if ledger else ())}
-    standing = dict(_approvals(entries).by_key)
-    came: dict[str, list[Decision]] = {}
+    came: dict[Key, list[Decision]] = {}
     unknown = []
     for decision in decisions:
         if decision.picture in known:
-            came.setdefault(decision.picture, []).append(decision)
+            came.setdefault(decision.key, []).append(decision)
         else:
             unknown.append(decision)
+    after = dict(before)
+    for key, said in came.items():
+        after[key] = reduce(joined, said, after.get(key, said[0]))
+    after = _labelled(after, homes)
     adopted: list[Decision] = []
     withdrawn: list[Decision] = []
     older: list[Decision] = []
-    disagreements = []
     same = 0
-    for key, told in came.items():
-        before = standing.get(key)
-        label = homes.get(key) or (before.label if before else told[0].label)
-        told = [replace(decision, label=label) for decision in told]  # noqa: PLW2901  # the same, by its own label
-        disagreements += _disagreement(label, [*([before] if before else []), *told])
-        newest = max(told, key=lambda decision: decision.rank)
-        older += [decision for decision in told if decision.rank < newest.rank]
-        if before is not None and newest.rank <= before.rank:
-            same += newest.rank == before.rank
-            older += [newest] if newest.rank < before.rank else []
-            continue
-        standing[key] = newest
-        (withdrawn if newest.withdrawn else adopted).append(newest)
-    after = _placed(standing, homes)
-    lists = (tuple(adopted), tuple(withdrawn), tuple(older))
-    return Merge(_approvals(after), *lists, same, tuple(unknown), tuple(disagreements)), after
+    for key, said in came.items():
+        had, now = before[key].votes if key in before else {}, after[key].votes
+        news = {field: vote for field, vote in now.items() if had.get(field) != vote}
+        if news:
+            (adopted if any(vote.value for vote in news.values()) else withdrawn).append(entry(after[key], news))
+        for decision in said:
+            if not decision.votes.items() & news.items():
+                lost = decision.votes.items() - now.items()
+                older += [replace(decision, label=after[key].label)] if lost else []
+                same += not lost
+    merge = Merge(
+        _approvals(after),
+        *(tuple(adopted), tuple(withdrawn), tuple(older)),
+        *(same, tuple(unknown), tuple(_disagreements(after.values(), {key[:2] for key in came}))),
+    )
+    return merge, after
 
 
 def _homes(expansion: Expansion) -> dict[str, str]:
@@ -185,37 +176,35 @@ def _homes(expansion: Expansion) -> dict[str, str]:
     return homes
 
 
-def _disagreement(label: str, told: list[Decision]) -> list[Disagreement]:
-    """Whether somebody approves the take that somebody else rejects; each by what they said last."""
-    last: dict[tuple[str, str], Decision] = {}
-    for decision in sorted(told, key=lambda decision: decision.rank):
-        last[decision.file, decision.who] = decision
-    found = []
-    for file in {decision.file for decision in last.values()}:
-        here = [decision for decision in last.values() if decision.file == file and decision.decision]
-        if len({decision.decision for decision in here}) > 1:
-            found.append(Disagreement(label, tuple(sorted(here, key=lambda decision: decision.rank))))
-    return found
+def _labelled(said: Mapping[Key, Decision], homes: Mapping[str, str]) -> dict[Key, Decision]:
+    """All entries of a picture with one label: the first that shows it now, else the one that was said last."""
+    labels: dict[str, tuple[tuple[str, str], str]] = {}
+    for decision in said.values():
+        last = moment(decision.when), decision.label
+        labels[decision.picture] = max(labels.get(decision.picture, last), last)
+    return {
+        key: decision if decision.label == label else replace(decision, label=label)
+        for key, decision in said.items()
+        for label in (homes.get(decision.picture, labels[decision.picture][1]),)
+    }
 
 
-def _placed(standing: Mapping[str, Decision], homes: Mapping[str, str]) -> dict[str, Decision]:
-    """The entries by label: those of pictures that are shown at their first label, all others where they are, unless
-    a picture that is shown now has taken that place, or a newer one of the same kind.
-    """
-    placed: dict[str, Decision] = {}
-    for decision in sorted(standing.values(), key=lambda decision: (decision.picture in homes, decision.rank)):
-        label = homes.get(decision.picture, decision.label)
-        placed[label] = decision if decision.label == label else replace(decision, label=label)
-    return placed
+def _disagreements(said: Iterable[Decision], touched: set[tuple[str, str]]) -> list[Disagreement]:
+    """Where somebody approves the take that somebody else rejects, among these pictures and files."""
+    takes: dict[tuple[str, str], list[Decision]] = {}
+    for decision in said:
+        if (decision.picture, decision.file) in touched:
+            takes.setdefault((decision.picture, decision.file), []).append(decision)
+    found = (Disagreement(each[0].label, differing(each)) for each in takes.values())
+    return sorted((one for one in found if one.sayings), key=lambda one: (one.label, one.sayings[0].file))
 
 
-def _approvals(entries: Mapping[str, Decision]) -> Approvals:
-    by_key: dict[str, Decision] = {}
-    for decision in entries.values():
-        before = by_key.get(decision.picture)
-        if before is None or decision.rank > before.rank:
-            by_key[decision.picture] = decision
-    return Approvals(MappingProxyType(by_key), MappingProxyType(dict(entries)))
+def _approvals(entries: Mapping[Key, Decision]) -> Approvals:
+    said: dict[str, list[Decision]] = {}
+    for _, decision in sorted(entries.items()):
+        said.setdefault(decision.picture, []).append(decision)
+    by_key = {key: counting(each) for key, each in said.items()}
+    return Approvals(MappingProxyType({key: tuple(each) for key, each in said.items()}), MappingProxyType(by_key))
 
 
 def _section(manifest: Manifest) -> str:

@@ -194,6 +194,9 @@ def review_lines(plan: Plan) -> Iterator[tuple[str, str]]:
     """What reviewers decided, as far as it concerns a plan: lines, each with its style."""
     if plan.frozen:
         yield f"{count(plan.frozen, 'picture')} approved and frozen", "green"
+    if plan.differing:
+        what = f"reviewers differ on {count(plan.differing, 'picture')}"
+        yield f"{what}: the newest decision counts (-v names who said what)", "yellow"
     if plan.held:
         yield held_words(plan), "yellow"
     if plan.stale_approvals:
@@ -258,7 +261,8 @@ def prompt_diff(old: str, new: str, console: Console) -> Iterator[str]:
 
 def review_json(plan: Plan) -> dict[str, Json]:
     """What reviewers decided, in numbers: pictures, and for ``stale`` approvals."""
-    return {"frozen": plan.frozen, "stale": plan.stale_approvals, "rejected": len(plan.rejected)}
+    numbers = {"frozen": plan.frozen, "stale": plan.stale_approvals, "rejected": len(plan.rejected)}
+    return {**numbers, "differing": plan.differing}
 
 
 def plan_json(plan: Plan, budget: int | None = None) -> dict[str, Json]:

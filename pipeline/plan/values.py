@@ -202,7 +202,14 @@ class Plan:
             found = self.verdicts.rejected[key].words()
         elif label in self.stale:
             found = f"{BEFORE}: {self.stale[label]}"
-        return "" if found in step.reason else found
+        others = self.verdicts.differing.get(key, ())[:-1]
+        found = "" if found in step.reason else found
+        return "; but ".join((*([found] if found else []), *(each.words() for each in others)))
+
+    @property
+    def differing(self) -> int:
+        """On how many selected pictures, as they are now, reviewers don't agree."""
+        return len({step.cell.picture.key for step in self.steps if step.selected} & self.verdicts.differing.keys())
 
     @property
     def frozen(self) -> int:

@@ -116,14 +116,17 @@ class _Showing:
         price = self.manifest.providers[0].usd
         return price * (sum(len(tile.cells) for tile in tiles) - len(self.plan.expansion.pictures))
 
-    def decisions(self, tiles: Iterable[TileView]) -> dict[str, DecisionView]:
-        """What was decided about the pictures that stand on the sheet, now or before."""
-        decided = self.approvals.by_key
-        if not decided:
+    def decisions(self, tiles: Iterable[TileView]) -> dict[str, tuple[DecisionView, ...]]:
+        """What was decided about the pictures that are on the sheet, now or before."""
+        said = self.approvals.said
+        if not said:
             return {}
         keys = dict.fromkeys(key for tile in tiles for key in (tile.key, *(past.key for past in tile.history)))
-        found = ((key, decided[key]) for key in keys if key in decided)
-        return {key: DecisionView(d.file, d.decision, d.stars, d.note, d.who, d.when) for key, d in found}
+        return {
+            key: tuple(DecisionView(d.file, d.decision, d.stars, d.note, d.who, d.when, d.times) for d in said[key])
+            for key in keys
+            if key in said
+        }
 
     def tile(self, label: str, steps: list[Step], references: dict[tuple[str, str], int]) -> TileView:
         """One picture in one place, with its cells."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from urllib.parse import quote
 
 from pipeline.report import header
-from pipeline.report.view import STATES, PastView, SheetView, TileView
+from pipeline.report.view import STATES, DecisionView, PastView, SheetView, TileView
 
 Data: TypeAlias = dict[str, object]
 
@@ -52,17 +52,7 @@ def data(sheet: SheetView, thumbs: Mapping[str, str], *, served: bool = False) -
             for index, tile in enumerate(sheet.tiles)
             if tile.history
         },
-        "decisions": {
-            key: {
-                "sha": each.sha,
-                "decision": each.decision,
-                "stars": each.stars,
-                "note": each.note,
-                "who": each.who,
-                "when": each.when,
-            }
-            for key, each in sheet.decisions.items()
-        },
+        "decisions": {key: [_decision(each) for each in said] for key, said in sheet.decisions.items()},
         "stale": {str(index): tile.stale for index, tile in enumerate(sheet.tiles) if tile.stale},
         "commands": {"retake": sheet.retake},
         "thumbs": {"count": len(names), "block": BLOCK, **({"urls": [thumbs[n] for n in names]} if served else {})},
@@ -184,6 +174,18 @@ def _tiles(tiles: Sequence[TileView], at: Mapping[str, int]) -> Data:
         "files": [[[c.format, link(c.path), c.bytes or 0, c.state] for c in tile.cells] for tile in tiles],
     }
     return {"texts": list(texts), "reasons": list(reasons), "slotsets": list(slots), "tiles": columns}
+
+
+def _decision(said: DecisionView) -> Data:
+    found: Data = {
+        "sha": said.sha,
+        "decision": said.decision,
+        "stars": said.stars,
+        "note": said.note,
+        "who": said.who,
+        "when": said.when,
+    }
+    return found | {"times": dict(said.times)} if said.times else found
 
 
 def _past(past: PastView, at: Mapping[str, int]) -> Data:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from pipeline.report.view import STATES, SheetView, State
+from pipeline.report.view import STATES, DecisionView, SheetView, State
+from pipeline.votes import moment
 
 PROOFS = "Proofs: made offline by the local provider, not by the model."
 REHEARSAL = "Rehearsal: made by an emulator of the gateways, not by the model. Nothing was paid."
@@ -54,10 +55,18 @@ def totals(sheet: SheetView, counts: Counter[State]) -> list[Total]:
 
 
 def _decided(sheet: SheetView) -> dict[str, int]:
-    """How many of the pictures that stand here are approved, and rejected: of their current takes."""
+    """How many of the pictures that are here are approved, and rejected: of their current takes, by the newest."""
     shown = {tile.key: tile.sha for tile in sheet.tiles} if sheet.decisions else {}
-    words = Counter(each.decision for key, each in sheet.decisions.items() if each.sha and shown.get(key) == each.sha)
+    words: Counter[str] = Counter()
+    for key, said in sheet.decisions.items():
+        decided = [each for each in said if each.sha and each.sha == shown.get(key) and each.decision]
+        words.update([max(decided, key=_said_at).decision] if decided else [])
     return {word: words[word] for word in ("approved", "rejected")}
+
+
+def _said_at(each: DecisionView) -> tuple[tuple[str, str], str]:
+    """When somebody decided; of one moment the rejection, as ``pipeline.votes`` has it."""
+    return moment(dict(each.times).get("decision", each.when)), each.decision
 
 
 def bar(counts: Counter[State]) -> list[tuple[State, float, float]]:

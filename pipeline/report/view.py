@@ -59,7 +59,7 @@ class PastView:
 
 @dataclass(frozen=True, slots=True)
 class DecisionView:
-    """What a reviewer decided on a picture, and on which file."""
+    """What one reviewer said about a picture, and about which file. ``times``: as in ``pipeline.votes.Decision``."""
 
     sha: str
     decision: str  # approved, rejected, or nothing
@@ -67,6 +67,7 @@ class DecisionView:
     note: str
     who: str
     when: str  # ISO 8601
+    times: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class SheetView:
     tiles: tuple[TileView, ...]
     rehearsal: bool = False  # the pictures are an emulator's
     serial: int = 0  # of the ledger that it was made from
-    decisions: Mapping[str, DecisionView] = field(default_factory=dict)  # by the key of a picture
+    decisions: Mapping[str, tuple[DecisionView, ...]] = field(default_factory=dict)  # by the key of a picture
     retake: str = ""  # the command that makes pictures once more, up to their labels
     refusals_usd: float = 0.0  # perhaps billed for refusals
     reviewer: str = ""  # whoever looks at it on this machine, as Git knows them

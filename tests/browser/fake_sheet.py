@@ -200,10 +200,10 @@ def decided(shown: SheetView) -> SheetView:
     return replace(
         shown,
         decisions={
-            first.key: DecisionView(first.sha, "approved", 4, "", "Ana", when),
-            second.key: DecisionView(second.sha, "rejected", 0, "too dark, and the mark is cut off", "Ana", when),
-            third.key: DecisionView(third.sha, "", 3, "", "Ben", when),
-            fourth.key: DecisionView(digest("an earlier take"), "rejected", 0, "blurred", "Ben", when),
+            first.key: (DecisionView(first.sha, "approved", 4, "", "Ana", when),),
+            second.key: (DecisionView(second.sha, "rejected", 0, "too dark, and the mark is cut off", "Ana", when),),
+            third.key: (DecisionView(third.sha, "", 3, "", "Ben", when),),
+            fourth.key: (DecisionView(digest("an earlier take"), "rejected", 0, "blurred", "Ben", when),),
         },
         tiles=tuple(
             replace(tile, stale="prompt changed") if tile.label == fourth.label else tile for tile in shown.tiles
@@ -343,7 +343,7 @@ def hostile() -> SheetView:
         sheet((attacked, failed)),
         references=(reference,) * 3,
         retake=HOSTILE,
-        decisions={HOSTILE: DecisionView(HOSTILE, HOSTILE, 1, HOSTILE, HOSTILE, HOSTILE)},
+        decisions={HOSTILE: (DecisionView(HOSTILE, HOSTILE, 1, HOSTILE, HOSTILE, HOSTILE),)},
     )
     return replace(attacks, campaign=HOSTILE, manifest=HOSTILE, made_at=HOSTILE, commit=HOSTILE, version=HOSTILE)
 

@@ -82,7 +82,7 @@ def test_what_was_approved_last_is_offered_before_all(look: Look, tmp_path: Path
     tiles = list(shown.tiles)
     tiles[number] = replace(tiles[number], history=takes, take=3)
     said = DecisionView(before.sha, "approved", 0, "", "Ana", "2026-11-21T08:00:00Z")
-    shown = replace(shown, tiles=tuple(tiles), decisions={before.key: said})
+    shown = replace(shown, tiles=tuple(tiles), decisions={before.key: (said,)})
     page = comparing(look, fake_sheet.write(tmp_path, shown, files=False), tiles[number].label, alone=True)
     assert partners(page)[:2] == ["last approved, take 1", "take 2"]
 

@@ -257,7 +257,7 @@ def test_what_the_sheet_came_with_is_shown_by_name(look: Look, tmp_path: Path) -
     assert verdicts(page)[0] == "rejected"
     first = shown.tiles[0]
     later = DecisionView(first.sha, "approved", 0, "", "Ana", "2999-01-01T00:00:00Z")
-    fake_sheet.write(tmp_path, replace(shown, decisions={**shown.decisions, first.key: later}), files=False)
+    fake_sheet.write(tmp_path, replace(shown, decisions={**shown.decisions, first.key: (later,)}), files=False)
     page.reload()
     expect(page.locator("html[data-ready=true]")).to_be_attached()
     assert verdicts(page)[0] == "differs"

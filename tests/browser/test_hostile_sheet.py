@@ -69,7 +69,7 @@ def hostile(payloads: dict[str, str]) -> SheetView:
             stale=text,
         )
         tiles.append(tile)
-        decisions[key] = DecisionView(sha, text if number % 3 else "rejected", 3, text, text, WHEN)
+        decisions[key] = (DecisionView(sha, text if number % 3 else "rejected", 3, text, text, WHEN),)
         references.append(ReferenceView(text, text, text, text, text))
     every = "".join(text for name, text in payloads.items() if name != "long")
     view = replace(fake_sheet.sheet(tuple(tiles)), references=tuple(references), decisions=decisions, retake=every)

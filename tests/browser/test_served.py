@@ -93,8 +93,8 @@ def visit(watch: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
 
 def decided(manifest: Path) -> dict[str, tuple[str, int, str, str]]:
     """Label → decision, stars, note and who, as they stand in approvals.yaml."""
-    found = read_approvals(load(str(manifest))).by_label
-    return {label: (each.decision, each.stars, each.note, each.who) for label, each in found.items()}
+    found = read_approvals(load(str(manifest))).by_key.values()
+    return {each.label: (each.decision, each.stars, each.note, each.who) for each in found}
 
 
 def is_saved(page: Any) -> None:

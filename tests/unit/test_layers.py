@@ -17,7 +17,7 @@ FLOORS: list[set[str]] = [
     {"errors", "addresses", "budget", "files", "kinds", "misfits", "paths"},
     {"aside", "strict_yaml", "proxies"},
     {"types"},
-    {"schema", "proof", "gateways", "references", "network"},
+    {"schema", "proof", "gateways", "references", "network", "votes"},
     {"prompt", "sources", "ledger", "media", "keys", "webhooks", "decisions"},
     {"models", "emulator", "unread"},
     {"manifest", "report", "engine"},

@@ -157,7 +157,7 @@ def test_hostile_text_stays_text(hostile: Reader) -> None:
     """An attack in every field adds no element, and reads the same after the data block is parsed."""
     assert hostile.data["tiles"]["label"][0] == fake_sheet.HOSTILE
     assert hostile.data["references"][0]["name"] == fake_sheet.HOSTILE
-    assert hostile.data["decisions"][fake_sheet.HOSTILE]["note"] == fake_sheet.HOSTILE
+    assert hostile.data["decisions"][fake_sheet.HOSTILE][0]["note"] == fake_sheet.HOSTILE
     assert [tag for tag, _ in hostile.elements].count("script") == 2
     assert all("src" not in each or each["src"].startswith("data:image/webp") for _, each in hostile.elements)
 
@@ -174,7 +174,7 @@ def _with(text: str) -> SheetView:
         cells=(CellView(text, text, 1, "done"),),
         history=(past,),
     )
-    sheet = replace(fake_sheet.sheet((tile,)), decisions={text: DecisionView(text, text, 1, text, text, text)})
+    sheet = replace(fake_sheet.sheet((tile,)), decisions={text: (DecisionView(text, text, 1, text, text, text),)})
     references = tuple(replace(each, name=text, source=text, digest=text, role=text) for each in sheet.references)
     return replace(
         sheet,

@@ -1,11 +1,12 @@
 /** Deciding: on the picture that keys speak of, or on all that are shown and undecided. */
 
 import { sheet } from "./data.js";
-import { canDecide, decide, decisionOf, MOST_NOTE, undo } from "./decisions.js";
+import { canDecide, decide, decisionOf, undo } from "./decisions.js";
 import { $, count, say } from "./dom.js";
 import { setCursor } from "./grid.js";
 import { isOpen, leaf, openBox } from "./lightbox.js";
 import { app } from "./state.js";
+import { MOST_NOTE } from "./votes.js";
 
 /** @param {Parameters<typeof decide>[1]} change @param {boolean} [on] go on to the next picture */
 function change(change, on = false) {
@@ -30,13 +31,13 @@ export function rate(stars, on = false) {
 /** A button that is pressed already takes the decision back. @param {"approved" | "rejected"} decision */
 function press(decision) {
   const now = decisionOf(app.cursor);
-  judge(now.decision === decision && !now.differs ? "" : decision);
+  judge(now.mine.decision === decision && !now.differs ? "" : decision);
 }
 
 /** Write a note on the picture. */
 export function askNote() {
   if (app.cursor < 0 || !canDecide(app.cursor)) return say("There is no picture here to write on yet.");
-  $("note-text").value = decisionOf(app.cursor).note;
+  $("note-text").value = decisionOf(app.cursor).mine.note;
   $("note").dataset.label = sheet.tiles.label[app.cursor];
   $("note").showModal();
   $("note-text").focus();
@@ -74,7 +75,7 @@ export function startCulling() {
   for (const each of document.querySelectorAll("#box-decide [data-stars]")) {
     each.addEventListener("click", () => {
       const stars = Number(/** @type {HTMLElement} */ (each).dataset.stars);
-      rate(decisionOf(app.cursor).stars === stars ? 0 : stars);
+      rate(decisionOf(app.cursor).mine.stars === stars ? 0 : stars);
     });
   }
   $("tiles").addEventListener("click", (/** @type {MouseEvent} */ event) => {

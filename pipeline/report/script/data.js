@@ -8,14 +8,14 @@ import { $ } from "./dom.js";
  * @typedef {[string, ?string, number, string]} File format, address, bytes, state
  * @typedef {{take: number, key: string, sha: string, href: ?string, thumb: number, made: number, changes: string[],
  *   text: ?string, provider: ?string}} Earlier
- * @typedef {{sha: string, decision: string, stars: number, note: string, who: string, when: string}} Kept
+ * @typedef {{sha: string, decision: string, stars: number, note: string, who: string, when: string, times?: Object<string, string>}} Kept
  * @typedef {{label: string[], text: number[], reason: number[], slots: number[], key: string[], sha: string[], thumb: number[],
  *   width: number[], height: number[], proof: number[], nsfw: number[], usd: number[], seconds: number[], made: number[],
  *   files: File[][]}} Columns
  * @typedef {{campaign: string, manifest: string, made_at: string, commit: ?string, version: string, serial: number,
  *   totals: {name: string, value: string, tone: string}[], bar: [string, number, number][], notice: string, dimensions: Dimension[],
  *   tags: {values: string[], of: number[][]}, texts: string[], reasons: string[], slotsets: number[][],
- *   references: Reference[], tiles: Columns, history: Object<string, Earlier[]>, decisions: Object<string, Kept>,
+ *   references: Reference[], tiles: Columns, history: Object<string, Earlier[]>, decisions: Object<string, Kept[]>,
  *   stale: Object<string, string>, commands: {retake: string},
  *   thumbs: {count: number, block: number, urls?: string[]}, served: false | {decisions: string, data: string, who: string}}} Sheet
  */

@@ -1,38 +1,52 @@
 /**
- * Decisions on pictures: mine and others', kept in the browser, undone, exported, imported and merged.
- * A decision speaks of one picture (its key) in one take (the hash of its file), so it is never carried over to another.
+ * Decisions on pictures: mine and others', who counts, and what is undone. A decision speaks of one picture (its key) in
+ * one take (the hash of its file), so it is never carried over to another. Whatever I press changes my own entry only.
  */
 
 import { sheet } from "./data.js";
+import { byMoment, entryOf, FIELDS, idOf, joined, newestFirst, personOf, sameVotes, votesOf } from "./votes.js";
 
 /**
- * @typedef {{picture: string, file: string, label: string, take: number, decision: string, stars: number, note: string,
- *   who: string, when: string, disputed?: boolean}} Decision disputed: somebody else's came in since that says otherwise
- * @typedef {{decision: string, stars: number, note: string, who: string, when: string, differs: boolean, all: Decision[]}} Shown
- * @typedef {{version: number, campaign: string, reviewer: string, exported: string, decisions: Decision[]}} Exported
- * @typedef {{adopted: number, older: number, unknown: number, differs: number}} Merged
+ * @typedef {import("./votes.js").Decision} Decision
+ * @typedef {Pick<Decision, "decision" | "stars" | "note">} Words
+ * @typedef {Words & {who: string, when: string, differs: boolean, all: Decision[], mine: Words}} Shown of each field mine,
+ *   else the newest of the others'. `who` said it (empty: I), and `note` holds their note as it is, others' with their
+ *   names; `all`: everybody's own words, the newest first; `mine`: what I said myself
+ * @typedef {{at: string, when: string, before: Partial<Words>, disputed: boolean}} Undone one picture of a step
  */
 
-export const MOST_NOTE = 4000;
-export const NAMELESS = "reviewer";
-const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/;
 const LAST_MOMENT = Date.UTC(9999, 11, 31);
-const NOTHING = Object.freeze({ decision: "", stars: 0, note: "", who: "", when: "", differs: false, all: [] });
+const SILENT = Object.freeze({ decision: "", stars: 0, note: "" });
+/** @type {Shown} */
+const NOTHING = Object.freeze({ ...SILENT, who: "", when: "", differs: false, all: [], mine: SILENT });
 
-/** Picture and file → reviewer → decision. Mine are under an empty name until they are exported. @type {Map<string, Map<string, Decision>>} */
-const kept = new Map();
-/** What is to be put back, newest last. @type {{at: string, before: Decision | undefined, shown: Shown}[][]} */
-const undoable = [];
+/** Whose entries those are that were made here, whatever I am called. */
+export const ME = "";
+/** Picture and file → person → their entry. @type {Map<string, Map<string, Decision>>} */
+export const kept = new Map();
+/** Where somebody's decision came in that is not mine, and that I didn't know of. @type {Set<string>} */
+export const disputed = new Set();
+/** What I said there went into a file: only something newer takes it back. @type {Set<string>} */
+export const handedOn = new Set();
+/** What can be undone, newest last: what I had said before. @type {Undone[][]} */
+export const undoable = [];
 /** @type {((tiles: number[]) => void)[]} */
 const listeners = [];
+/** What counts, as long as nothing changes. @type {Map<string, Shown>} */
+const counted = new Map();
 /** Pictures → tiles that show them. @type {Map<string, number[]>} */
 let tilesOf = new Map();
-let stored = false;
-let changed = false;
+let myself = ""; // the person that my name is; empty without one
 
 /** @param {(tiles: number[]) => void} listener is told which tiles' decisions have changed */
 export function onDecision(listener) {
   listeners.push(listener);
+}
+
+/** @param {string} name from now on, entries of this name are mine */
+export function callMe(name) {
+  if (myself !== personOf(name)) counted.clear();
+  myself = personOf(name);
 }
 
 /** @param {string} picture @param {string} file */
@@ -40,53 +54,18 @@ function place(picture, file) {
   return picture + " " + file;
 }
 
+/** @param {Decision} each */
+export function placeOn(each) {
+  return place(each.picture, each.file);
+}
+
 /** @param {number} tile */
 function placeOf(tile) {
   return place(sheet.tiles.key[tile], sheet.tiles.sha[tile]);
 }
 
-/** @returns {string} where this campaign's decisions are stored in the browser */
-function storageKey() {
-  return "campaign-pipeline decisions " + sheet.campaign;
-}
-
-/** Read what the sheet came with and what the browser has kept. */
-export function startDecisions() {
-  indexTiles();
-  adoptKept();
-  try {
-    load(localStorage.getItem(storageKey()));
-    stored = true;
-  } catch {
-    stored = false; // no storage here: export before leaving
-  }
-  addEventListener("storage", (event) => { if (event.key === storageKey() && event.newValue) followOther(event.newValue); });
-}
-
-/** @param {?string} text as `store` wrote it */
-function load(text) {
-  for (const each of text ? JSON.parse(text) : []) {
-    const found = whole(each);
-    if (found) put({ ...found, disputed: each.disputed === true });
-  }
-}
-
-/** The same sheet in another tab has decided: without this the last of the two to decide would overwrite the other's. @param {string} text */
-function followOther(text) {
-  kept.clear();
-  undoable.length = 0; // what is undone must be what was seen
-  adoptKept();
-  load(text);
-  for (const listener of listeners) listener(sheet.tiles.key.map((_, tile) => tile));
-}
-
-/** After another sheet came in: what it knows counts, what was decided here stays. */
+/** After this or another sheet came in: what it knows is taken in, what was decided here stays. */
 export function refreshDecisions() {
-  indexTiles();
-  adoptKept();
-}
-
-function indexTiles() {
   tilesOf = new Map();
   sheet.tiles.key.forEach((_, tile) => {
     const at = placeOf(tile);
@@ -94,57 +73,84 @@ function indexTiles() {
     if (tiles) tiles.push(tile);
     else tilesOf.set(at, [tile]);
   });
+  // Mine last: I knew what the sheet holds beside it.
+  for (const each of cameWith().sort((one, other) => Number(isMine(one)) - Number(isMine(other)))) takeIn(each);
 }
 
-function adoptKept() {
-  for (const [picture, each] of Object.entries(sheet.decisions)) {
-    const tile = tilesOf.get(place(picture, each.sha))?.[0];
-    const { sha, decision, stars, note, who, when } = each;
+/** @returns {Decision[]} the entries in the sheet's own data */
+export function cameWith() {
+  return Object.entries(sheet.decisions).flatMap(([picture, all]) => all.map(({ sha, ...said }) => {
+    const tile = tilesOf.get(place(picture, sha))?.[0];
     const [label, take] = tile === undefined ? ["", 1] : [sheet.tiles.label[tile], takeOf(tile)];
-    put({ picture, file: sha, label, take, decision, stars, note, who, when }, who === me() ? "" : who);
-  }
+    return { picture, file: sha, label, take, ...said };
+  }));
 }
 
-/** @param {any} each @returns {Decision | null} a decision as schemas/decisions.schema.json has it, and nothing else; null for what is none */
-function whole(each) {
-  if (typeof each !== "object" || each === null) return null;
-  const { picture, file, label, take = 0, decision, stars = 0, note = "", who, when } = each;
-  const right = isText(picture, 64) && /^([0-9a-f]{32}){1,2}$/.test(picture) && isText(file, 64) && /^[0-9a-f]{64}$/.test(file) &&
-    isText(label, 4000) && isText(note, MOST_NOTE) && isText(who, 200) && ["approved", "rejected", ""].includes(decision) &&
-    Number.isInteger(take) && take >= 0 && Number.isInteger(stars) && stars >= 0 && stars <= 5 &&
-    isText(when, 40) && MOMENT.test(when) && !Number.isNaN(Date.parse(when));
-  return right ? { picture, file, label, take, decision, stars, note, who, when } : null;
+/** @param {Decision} each */
+function isMine(each) {
+  return myself !== "" && personOf(each.who) === myself;
 }
 
-/** @param {any} value @param {number} most signs */
-function isText(value, most) {
-  return typeof value === "string" && (value.length <= most || [...value].length <= most);
-}
-
-/** @param {Decision} each @param {string} [as] under which name @returns {"adopted" | "older" | "same"} the newest of a reviewer counts */
-function put(each, as = each.who) {
-  const at = place(each.picture, each.file);
+/** @param {Decision} each @param {string} [id] whose it is @returns {"adopted" | "older" | "same"} of each reviewer's votes the newest count */
+export function takeIn(each, id = idOf(each)) {
+  const at = placeOn(each);
   const of = kept.get(at) ?? new Map();
-  const before = of.get(as);
-  if (before && Date.parse(before.when) >= Date.parse(each.when)) return before.when === each.when ? "same" : "older";
-  of.set(as, { ...each, who: as });
-  kept.set(at, of);
-  return "adopted";
+  const before = of.get(id);
+  const now = before ? joined(before, each) : each;
+  const own = mineIn(of);
+  const isNew = now.decision && (!before || votesOf(before).decision?.when !== votesOf(now).decision?.when);
+  if (isNew && id !== ME && id !== myself && own?.decision && own.decision !== now.decision) disputed.add(at);
+  kept.set(at, of.set(id, now));
+  counted.delete(at);
+  return !before || !sameVotes(before, now) ? "adopted" : sameVotes(now, each) ? "same" : "older";
 }
 
-/** @param {string} picture @param {string} file @returns {Shown} what counts: mine, else the newest of the others' */
+/** @param {Map<string, Decision> | undefined} of @returns {Decision | undefined} what I said, here and under my name elsewhere */
+function mineIn(of) {
+  const [here, elsewhere] = [of?.get(ME), myself ? of?.get(myself) : undefined];
+  const mine = here && elsewhere ? joined(here, elsewhere) : here ?? elsewhere;
+  return mine && { ...mine, who: "" };
+}
+
+/** @param {string} picture @param {string} file @returns {Shown} what counts */
 export function decisionOn(picture, file) {
-  const of = kept.get(place(picture, file));
+  const at = place(picture, file);
+  const of = kept.get(at);
   if (!of) return NOTHING;
-  const mine = of.get("");
-  const all = [...of.values()].filter((each) => (each.decision || each.stars || each.note) && (!mine || !each.who || each.when !== mine.when || each.decision !== mine.decision));
-  const newest = [...all].sort((a, b) => Date.parse(b.when) - Date.parse(a.when));
-  const shown = mine ?? newest[0];
-  if (!shown) return NOTHING;
+  let shown = counted.get(at);
+  if (!shown) counted.set(at, shown = shownOf(at, of));
+  return shown;
+}
+
+/** @param {string} at @param {Map<string, Decision>} of @returns {Shown} */
+function shownOf(at, of) {
+  const mine = mineIn(of);
+  const others = [...of].filter(([id, each]) => id !== ME && id !== myself && saysSomething(each) &&
+    !(mine && sameVotes(mine, each))) // I was called otherwise
+    .map(([, each]) => each);
+  /** @param {import("./votes.js").Field} field */
+  const first = (field) => mine?.[field] ? mine : [...others].sort(newestFirst(field)).find((each) => each[field]);
+  const [decided, rated, noted] = FIELDS.map(first);
+  const speaker = decided ?? noted ?? rated;
+  if (!speaker) return NOTHING;
+  const all = [...(mine && saysSomething(mine) ? [mine] : []), ...others].sort((one, other) => byMoment(other.when, one.when));
+  /** @param {Decision} each */
+  const calledBy = (each) => each === mine ? "" : each.who || "somebody";
+  const notes = [speaker, ...all.filter((each) => each !== speaker)].filter((each) => each.note)
+    .map((each) => each === speaker ? each.note : `${calledBy(each) || "you"}: ${each.note}`);
   // Mine settles what others said before, as far as I knew of it.
-  const counted = mine ? all.filter((each) => mine.disputed || Date.parse(each.when) >= Date.parse(mine.when)) : all;
-  const differs = new Set(counted.map((each) => each.decision).filter(Boolean)).size > 1;
-  return { ...shown, differs, all: newest };
+  const settled = mine?.decision && !disputed.has(at) ? votesOf(mine).decision?.when : undefined;
+  const told = all.filter((each) => each.decision && (each === mine || !settled || byMoment(votesOf(each).decision?.when ?? "", settled) >= 0));
+  return {
+    decision: decided?.decision ?? "", stars: rated?.stars ?? 0, note: notes.join(" · "), who: calledBy(speaker),
+    when: speaker.when, differs: new Set(told.map((each) => each.decision)).size > 1,
+    all: all.map((each) => ({ ...each, who: calledBy(each) })), mine: mine ?? SILENT,
+  };
+}
+
+/** @param {Words} each */
+function saysSomething({ decision, stars, note }) {
+  return Boolean(decision || stars || note);
 }
 
 /** @param {number} tile @returns {Shown} */
@@ -160,32 +166,51 @@ export function canDecide(tile) {
 /**
  * Decide on pictures, as one step that can be undone.
  * @param {number[]} tiles
- * @param {Partial<Pick<Decision, "decision" | "stars" | "note">>} change
+ * @param {Partial<Words>} change
  */
 export function decide(tiles, change) {
+  /** @type {Undone[]} */
   const step = [];
-  const told = new Set();
-  for (const tile of tiles) {
-    const at = placeOf(tile);
-    if (!canDecide(tile) || told.has(at)) continue;
-    told.add(at);
-    const now = decisionOf(tile);
-    step.push({ at, before: kept.get(at)?.get(""), shown: now });
-    const of = kept.get(at) ?? new Map();
-    of.set("", {
-      picture: sheet.tiles.key[tile], file: sheet.tiles.sha[tile], label: sheet.tiles.label[tile], take: takeOf(tile),
-      decision: now.decision, stars: now.stars, note: now.note, ...change, who: "", when: after(of),
-    });
-    kept.set(at, of);
+  for (const at of new Set(tiles.filter(canDecide).map(placeOf))) {
+    const mine = mineIn(kept.get(at));
+    if (saysNothingNew(at, mine, change)) continue;
+    const before = Object.fromEntries(FIELDS.filter((field) => field in change).map((field) => [field, (mine ?? SILENT)[field]]));
+    const isDisputed = disputed.has(at);
+    if (change.decision !== undefined) disputed.delete(at);
+    step.push({ at, when: vote(at, change), before, disputed: isDisputed });
   }
   if (!step.length) return;
   undoable.push(step);
   tell(step.map(({ at }) => at));
 }
 
+/**
+ * Whoever takes back what they never said takes nothing back, also not what they may have said elsewhere. As long as I
+ * have no name, what others said may be mine.
+ * @param {string} at @param {Decision | undefined} mine @param {Partial<Words>} change
+ */
+function saysNothingNew(at, mine, change) {
+  const said = [...(mine ? [mine] : []), ...(myself ? [] : kept.get(at)?.values() ?? [])];
+  return FIELDS.every((field) => !change[field] && !(field in change && said.some((each) => each[field])));
+}
+
+/** @param {string} at @param {Partial<Words>} change @returns {string} when I said so: the newest time at this picture */
+function vote(at, change) {
+  const of = kept.get(at) ?? new Map();
+  const [tile] = tilesOf.get(at) ?? [];
+  const before = /** @type {Decision | undefined} */ (of.get(ME));
+  const [picture, file] = at.split(" ");
+  const base = before ?? { picture, file, label: sheet.tiles.label[tile], take: takeOf(tile), ...SILENT, who: "", when: "" };
+  const when = after(of);
+  const said = Object.fromEntries(Object.entries(change).map(([field, value]) => [field, { value, when }]));
+  kept.set(at, of.set(ME, entryOf(base, { ...(before && votesOf(before)), ...said })));
+  counted.delete(at);
+  return when;
+}
+
 /** @param {Map<string, Decision>} of @returns {string} now, or just after the newest of these: another's clock may be fast */
 function after(of) {
-  const newest = Math.max(...[...of.values()].map((each) => Date.parse(each.when) + 1), Date.now());
+  const newest = Math.max(...[...of.values()].map((each) => (Date.parse(each.when) || 0) + 1), Date.now());
   return new Date(Math.min(newest, LAST_MOMENT)).toISOString();
 }
 
@@ -195,129 +220,40 @@ function takeOf(tile) {
   return Number(take?.values[take.of[tile]]?.replace(/\D/g, "")) || 1;
 }
 
-/** @returns {number[]} the tiles of the last step, which is undone */
+/**
+ * Say again what I had said before my last step. What came in since, from others or from me elsewhere, stays: a step that
+ * something newer of mine has replaced is passed over.
+ * @returns {number[]} the tiles of the step
+ */
 export function undo() {
-  const step = undoable.pop();
-  if (!step) return [];
-  for (const { at, before, shown } of step) {
-    const of = /** @type {Map<string, Decision>} */ (kept.get(at));
-    const { decision, stars, note } = shown;
-    // A server has written the step down already: there only something newer takes it back.
-    if (sheet.served) of.set("", { .../** @type {Decision} */ (of.get("")), decision, stars, note, when: after(of) });
-    else if (before) of.set("", before);
-    else of.delete("");
+  for (let step = undoable.pop(); step; step = undoable.pop()) {
+    const places = step.filter(takeBack).map(({ at }) => at);
+    if (!places.length) continue;
+    tell(places);
+    return places.flatMap((at) => tilesOf.get(at) ?? []);
   }
-  tell(step.map(({ at }) => at));
-  return step.flatMap(({ at }) => tilesOf.get(at) ?? []);
+  return [];
 }
 
-/** Keep in the browser, and tell who listens. @param {string[]} places */
-function tell(places) {
-  changed = true;
-  store();
+/** @param {Undone} one @returns {boolean} whether there was something to take back */
+function takeBack({ at, when, before, disputed: wasDisputed }) {
+  const votes = /** @type {import("./votes.js").Votes} */ (votesOf(mineIn(kept.get(at)) ?? /** @type {any} */ ({ times: {} })));
+  const still = Object.entries(before).filter(([field]) => votes[/** @type {import("./votes.js").Field} */ (field)]?.when === when);
+  if (!still.length || !tilesOf.has(at)) return false;
+  vote(at, Object.fromEntries(still));
+  if (wasDisputed) disputed.add(at);
+  return true;
+}
+
+/** Tell who listens. @param {string[]} places */
+export function tell(places) {
   const tiles = places.flatMap((at) => tilesOf.get(at) ?? []);
   for (const listener of listeners) listener(tiles);
 }
 
-function store() {
-  try {
-    localStorage.setItem(storageKey(), JSON.stringify([...kept.values()].flatMap((of) => [...of.values()])));
-    stored = true;
-  } catch {
-    stored = false;
-  }
-}
-
-/** @returns {boolean} whether leaving the page would lose decisions */
-export function wouldBeLost() {
-  return changed && !stored;
-}
-
-/** @returns {string} what I am called, as said before */
-export function reviewer() {
-  try {
-    const said = localStorage.getItem("campaign-pipeline reviewer");
-    if (said) return said;
-  } catch {
-    // then it is asked for
-  }
-  return sheet.served ? sheet.served.who : "";
-}
-
-/** @returns {string} whose decisions are mine; a served page's have a name from the beginning */
-function me() {
-  return reviewer() || (sheet.served ? NAMELESS : "");
-}
-
-/** @param {string} name */
-export function setReviewer(name) {
-  try {
-    localStorage.setItem("campaign-pipeline reviewer", name);
-  } catch {
-    // then it is asked for again
-  }
-}
-
-/** @param {string} name @returns {Decision[]} everything that was decided, by label; mine under this name */
-function everything(name) {
-  const all = [...kept.values()].flatMap((of) => {
-    const mine = of.get("");
-    const others = [...of.values()].filter((each) => each.who && !(mine && each.who === name));
-    return mine ? [...others, { ...mine, who: name }] : others;
-  });
-  return all.map(({ disputed, ...each }) => each).sort((a, b) => a.label.localeCompare(b.label, "en") || a.who.localeCompare(b.who, "en"));
-}
-
-/** @param {string} name @param {Decision[]} [decisions] @returns {Exported} */
-export function exported(name, decisions = everything(name)) {
-  return { version: 1, campaign: sheet.campaign, reviewer: name, exported: new Date().toISOString(), decisions };
-}
-
-/** @param {string} name @returns {Decision[]} what the sheet didn't come with: mine, under this name, and what was taken in */
-export function fresh(name) {
-  return everything(name).filter(({ picture, file, when }) => sheet.decisions[picture]?.sha !== file || sheet.decisions[picture].when !== when);
-}
-
-/**
- * @param {string} text an exported decisions.json
- * @returns {Merged}
- * @throws {Error} when it is none
- */
-export function imported(text) {
-  /** @type {any} */
-  let document;
-  try {
-    document = JSON.parse(text);
-  } catch {
-    throw new Error("That is no decisions.json: it isn't JSON.");
-  }
-  if (document?.version !== 1 || !Array.isArray(document.decisions)) throw new Error("That is no decisions.json of a contact sheet.");
-  if (document.campaign !== sheet.campaign) {
-    throw new Error(`These are decisions on the campaign ${String(document.campaign).slice(0, 80)}; this sheet shows ${sheet.campaign}.`);
-  }
-  /** @type {(Decision | null)[]} */
-  const found = document.decisions.map(whole);
-  const wrong = found.indexOf(null);
-  if (wrong >= 0) throw new Error(`Its decision number ${wrong + 1} is not whole; nothing was imported.`);
-  const result = { adopted: 0, older: 0, unknown: 0, differs: 0 };
-  const places = [];
-  for (const each of /** @type {Decision[]} */ (found)) {
-    const at = place(each.picture, each.file);
-    const done = put(each, each.who === me() ? "" : each.who);
-    if (done === "adopted") {
-      const mine = kept.get(at)?.get("");
-      if (mine?.decision && each.decision && mine.decision !== each.decision) kept.get(at)?.set("", { ...mine, disputed: true });
-      places.push(at);
-      result.adopted += 1;
-      if (!tilesOf.has(at)) result.unknown += 1;
-    } else result.older += 1;
-  }
-  if (places.length) {
-    undoable.length = 0; // what is undone must be what was seen
-    tell(places);
-  }
-  result.differs = differing().length;
-  return result;
+/** @param {Decision} each @returns {boolean} whether the sheet shows what it speaks of */
+export function isShown(each) {
+  return tilesOf.has(placeOn(each));
 }
 
 /** @returns {number[]} tiles on whose pictures reviewers differ, and that I have not decided on since */

@@ -1,9 +1,11 @@
 /** A page that `pipeline review` serves: decisions go straight into the file, and the sheet follows a run. */
 
 import { replaceSheet, sheet } from "./data.js";
-import { exported, fresh, NAMELESS, onDecision, refreshDecisions, reviewer } from "./decisions.js";
+import { onDecision, refreshDecisions } from "./decisions.js";
 import { $, say } from "./dom.js";
+import { asDocument, fresh } from "./exchange.js";
 import { forgetSearch } from "./filter.js";
+import { NAMELESS, reviewer } from "./keeping.js";
 
 const EVERY = 2000;
 const SMALL = 60_000; // bytes; browsers send no more than 64 KiB of a page that is being left
@@ -39,7 +41,7 @@ async function save(address) {
   const name = reviewer() || NAMELESS;
   const decisions = unsent();
   if (!decisions.length) return void ($("saved").textContent = "");
-  const body = new Blob([JSON.stringify(exported(name, decisions))], { type: "application/json" });
+  const body = new Blob([JSON.stringify(asDocument(name, decisions))], { type: "application/json" });
   $("saved").textContent = "Saving …";
   try {
     const answer = await fetch(address, { method: "POST", body, keepalive: body.size < SMALL });

@@ -3,9 +3,10 @@
 import { readAddress, writeAddress } from "./address.js";
 import { startCulling } from "./culling.js";
 import { sheet } from "./data.js";
-import { onDecision, startDecisions } from "./decisions.js";
+import { onDecision } from "./decisions.js";
 import { $ } from "./dom.js";
 import { redraw, showSheet, startGrid } from "./grid.js";
+import { startKeeping } from "./keeping.js";
 import { startKeys } from "./keys.js";
 import { closeBox, isOpen, openBox, refreshBox, startBox } from "./lightbox.js";
 import { startLive } from "./live.js";
@@ -41,7 +42,7 @@ function followAddress() {
   else if (isOpen()) closeBox();
 }
 
-startDecisions();
+startKeeping();
 startTools(showView);
 startGrid(openBox);
 startBox(() => writeAddress(app.view));

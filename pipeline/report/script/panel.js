@@ -42,14 +42,14 @@ function fillTrouble(tile) {
 
 /** Show how the picture was decided on, and what others said. @param {number} tile */
 export function fillDecision(tile) {
-  const { decision, stars, note, who, differs, all } = decisionOf(tile);
+  const { note, who, differs, all, mine } = decisionOf(tile);
   for (const each of document.querySelectorAll("#box-decide [data-decide]")) {
-    each.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (each).dataset.decide === decision && !differs));
+    each.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (each).dataset.decide === mine.decision && !differs));
   }
   for (const each of document.querySelectorAll("#box-decide [data-stars]")) {
     const own = Number(/** @type {HTMLElement} */ (each).dataset.stars);
-    each.setAttribute("aria-pressed", String(own === stars));
-    each.classList.toggle("lit", own <= stars);
+    each.setAttribute("aria-pressed", String(own === mine.stars));
+    each.classList.toggle("lit", own <= mine.stars);
   }
   const others = all.length > 1 || who ? all : [];
   const lines = others.map((each) => make("li", "", [

@@ -102,12 +102,12 @@ function printTile(tile, told) {
     blank.style.aspectRatio = `${width[tile]} / ${height[tile]}`;
     figure.append(blank);
   }
-  const { decision, stars, note, who } = decisionOf(tile);
+  const { decision, all } = decisionOf(tile);
   figure.dataset.decision = decision;
   const facts = told.map((key) => valueOf(key, tile)).filter(Boolean).join(" · ");
   figure.append(make("figcaption", "", [
     make("span", "", facts || valueOf("variant", tile)),
-    ...(decision || stars || note ? [make("span", "verdict", [...(decision ? [mark(decision)] : []), ` ${decision}${who ? " by " + who : ""} ${"★".repeat(stars)}${note ? " " + note : ""}`])] : []),
+    ...all.map((each) => make("span", "verdict", [...(each.decision ? [mark(each.decision)] : []), ` ${each.decision}${each.who ? " by " + each.who : ""} ${"★".repeat(each.stars)}${each.note ? " " + each.note : ""}`])),
     ...(state !== "done" && address ? [make("span", "", state)] : []),
   ]));
   return figure;

@@ -1,9 +1,11 @@
 /** The review: how far it is, handing decisions on, taking others' in, and where reviewers differ. */
 
 import { approveRest, undecided } from "./culling.js";
-import { decisionOf, differing, exported, imported, onDecision, reviewer, setReviewer, tally, wouldBeLost } from "./decisions.js";
+import { decisionOf, differing, onDecision, tally } from "./decisions.js";
 import { sheet } from "./data.js";
 import { $, button, copyText, count, make, shellWord } from "./dom.js";
+import { exported, imported } from "./exchange.js";
+import { reviewer, setReviewer, wouldBeLost } from "./keeping.js";
 import { openBox } from "./lightbox.js";
 
 /** Open the review. */
