@@ -375,7 +375,7 @@ def test_the_sheet_merges_as_the_pipeline_does(page: Any, files: list[list[Decis
     theirs = {
         each.key: each
         for each in read(
-            found["decisions"] and {**document(), "reviewer": "", "decisions": found["decisions"]} or document()
+            (found["decisions"] and {**document(), "reviewer": "", "decisions": found["decisions"]}) or document()
         )
     }
     assert theirs == whole
