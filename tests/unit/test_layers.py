@@ -15,7 +15,7 @@ ROOT = Path(pipeline.__file__).parent
 FLOORS: list[set[str]] = [
     {"pipeline"},
     {"errors", "addresses", "budget", "files", "misfits", "paths"},
-    {"strict_yaml"},
+    {"aside", "strict_yaml"},
     {"types"},
     {"schema", "proof", "gateways", "references", "network"},
     {"prompt", "sources", "ledger", "media", "keys", "webhooks", "decisions"},
