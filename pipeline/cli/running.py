@@ -20,6 +20,7 @@ from pipeline.cli.shared import (
     BUDGET,
     INTERRUPTED,
     MISSING,
+    check_known,
     micro,
     planned,
     private_folder,
@@ -63,6 +64,7 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
     for provider in () if places.emulated else manifest.providers:
         if provider.base_url:
             console.note(f"{provider.name} is called at {provider.base_url}")
+    check_known(expansion, arguments)
     with open_ledger(private_folder(manifest), manifest.campaign) as ledger:
         ledger.settle_finished()
         if ledger.cut_short():

@@ -107,7 +107,8 @@ class PlannedRequest:
 class Plan:
     """The steps of all cells and the requests of the selected ones.
 
-    ``held``: approved pictures that a retake asked for, and leaves out; ``lost``: approved pictures that are not here.
+    ``held``: approved pictures that a retake asked for, and leaves out; ``lost``: approved pictures that are not here;
+    ``strange``: files (relative to the output folder) that a person made and that a run sets aside, to write its own.
     """
 
     expansion: Expansion
@@ -120,6 +121,7 @@ class Plan:
     verdicts: Verdicts = UNDECIDED
     held: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
+    strange: frozenset[str] = frozenset()
 
     @property
     def manifest(self) -> Manifest:

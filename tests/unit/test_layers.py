@@ -22,7 +22,7 @@ FLOORS: list[set[str]] = [
     {"models", "emulator"},
     {"manifest", "report", "engine"},
     {"expand"},
-    {"approvals"},
+    {"approvals", "sidecars"},
     {"verdicts"},
     {"plan"},
     {"run"},
