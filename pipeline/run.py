@@ -27,6 +27,7 @@ from pipeline.media import PictureJob, Rendition, finish
 from pipeline.paths import is_inside
 from pipeline.plan import Plan, PlannedRequest, Step, copies_of, encoding_of, file_damage, gone_words
 from pipeline.proof import Proof
+from pipeline.sidecars import is_ours
 from pipeline.types import Cell, Manifest, Picture, Spec
 
 
@@ -246,29 +247,39 @@ def renditions(manifest: Manifest, cells: Iterable[Cell], files: Mapping[str, Fi
     )
 
 
-def prune(plan: Plan, ledger: Ledger) -> tuple[int, int]:
-    """Remove the files of cells that are gone, with their sidecars; the originals stay, so nothing is lost.
+def prunable(plan: Plan) -> tuple[list[str], list[str]]:
+    """The files of cells that are gone: those that may be removed, and those that somebody changed since."""
+    folder = plan.manifest.outputs.folder
+    removable: list[str] = []
+    changed: list[str] = []
+    for row in plan.gone:
+        path = f"{folder}/{row.path}"
+        ours = not file_damage(path, row) and is_inside(str(folder), path)
+        (removable if ours else changed).append(row.path)
+    return removable, changed
+
+
+def prune(plan: Plan, ledger: Ledger, files: Iterable[str]) -> list[str]:
+    """Remove these files of cells that are gone, with their sidecars; the originals stay, so nothing is lost.
 
     Returns:
-        how many were removed, and how many were kept because somebody changed them since.
+        those that were removed: what somebody changed since the plan was made is kept, and so is a changed sidecar.
     """
     folder = plan.manifest.outputs.folder
     wanted = {Path(step.cell.file).with_suffix(".json").as_posix() for step in plan.steps}
-    removed = []
-    for row in plan.gone:
-        if file_damage(f"{folder}/{row.path}", row) or not is_inside(str(folder), f"{folder}/{row.path}"):
-            continue
-        Path(folder, row.path).unlink(missing_ok=True)
-        sidecar = Path(row.path).with_suffix(".json").as_posix()
-        if sidecar not in wanted:
-            Path(folder, sidecar).unlink(missing_ok=True)
-        removed.append(row.path)
+    still = set(prunable(plan)[0])
+    removed = [path for path in files if path in still]
+    for path in removed:
+        Path(folder, path).unlink(missing_ok=True)
+        sidecar = Path(folder, path).with_suffix(".json")
+        if sidecar.relative_to(folder).as_posix() not in wanted and sidecar.is_file() and is_ours(sidecar.read_bytes()):
+            sidecar.unlink()
     ledger.commit([_forget_file(path) for path in removed])
     for parent in sorted({Path(folder, path).parent for path in removed}, reverse=True):
         while parent != folder and not any(parent.iterdir()):
             parent.rmdir()
             parent = parent.parent  # noqa: PLW2901  # upwards
-    return len(removed), len(plan.gone) - len(removed)
+    return removed
 
 
 def _forget_file(path: str) -> Callable[[Ledger], None]:

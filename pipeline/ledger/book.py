@@ -285,7 +285,8 @@ class Ledger:
         If it is the newest take, it is wished for, so that the take before doesn't take its place; and it has failed
         for this reason, so that it is paid again only when the user says so. A proof costs nothing: it is owed.
         """
-        newest = self._db.execute("SELECT max(take) FROM pictures WHERE key = ?", (row.key,)).fetchone()[0]
+        takes = "SELECT take FROM pictures WHERE key = ?1 UNION ALL SELECT take FROM wishes WHERE key = ?1"
+        newest = self._db.execute(f"SELECT max(take) FROM ({takes})", (row.key,)).fetchone()[0]  # noqa: S608
         self._db.execute("DELETE FROM pictures WHERE key = ? AND take = ?", (row.key, row.take))
         if newest != row.take:
             return

@@ -184,7 +184,7 @@ class _Planner:
             return _State("make", f"retake: {rejection.words()}" if rejection else "retake", wanted, row)
         if failure is not None:
             return _State("make", f"failed before: {failure.reason}", wanted)
-        return _State("make", "new", 1)
+        return _State("make", "new", wanted)
 
     def history(self, cell: Cell) -> str:
         """Why a picture of an unknown key is owed: what its label showed before, and what changed."""

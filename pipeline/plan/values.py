@@ -198,7 +198,9 @@ class Plan:
         """What was decided about a cell's picture, where its reason doesn't say so."""
         key, label = step.cell.picture.key, step.cell.label.rpartition(".")[0]
         found = ""
-        if key in self.verdicts.frozen and key not in self.lost:
+        if step.cell.file in self.strange and "set aside" not in step.reason:
+            found = "a picture that is not ours lies there: will be set aside"
+        elif key in self.verdicts.frozen and key not in self.lost:
             found = f"frozen: {self.verdicts.frozen[key].words()}"
         elif key in self.verdicts.rejected:
             found = self.verdicts.rejected[key].words()

@@ -26,7 +26,7 @@ FLOORS: list[set[str]] = [
     {"verdicts"},
     {"plan"},
     {"run"},
-    {"publish", "restore", "verify"},
+    {"byhand", "publish", "restore", "verify"},
     {"executors", "review"},
     {"cli"},
     {"__main__"},
