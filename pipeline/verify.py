@@ -9,6 +9,7 @@ left, neither its original nor a file, has failed: it is made again, and paid, w
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -116,7 +117,7 @@ def repair(ledger: Ledger, folder: Path, damaged: tuple[Damage, ...]) -> int:
         if found.copy and not found.file:
             try:
                 Path(folder, found.path).parent.mkdir(parents=True, exist_ok=True)
-                if found.edited:
+                if holds_picture(str(folder / found.path)):
                     set_aside(folder / found.path, "edited")
                 write_whole(folder / found.path, Path(folder, found.copy).read_bytes())
             except OSError as error:
@@ -145,8 +146,9 @@ def _wrong(path: Path, row: FileRow | PictureRow) -> str:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() == row.sha256:
                 return ""
-            size = file.tell()
-        if holds_picture(str(path)):
+            size, stat = file.tell(), os.fstat(file.fileno())
+        touched = isinstance(row, FileRow) and (stat.st_size, stat.st_mtime_ns) != (row.bytes, row.mtime_ns)
+        if touched and holds_picture(str(path)):  # what decays keeps its size and time
             return f"was {EDITED}"
         return "is damaged" if size == row.bytes else f"has {size:,} bytes, not {row.bytes:,}"
     except FileNotFoundError:

@@ -13,7 +13,7 @@ from pipeline.cli.rehearsal import Places
 from pipeline.cli.show import Console, count
 from pipeline.errors import PipelineError, UsageError
 from pipeline.expand import PRIVATE, Expansion, expand
-from pipeline.ledger import EMPTY, LEDGER, Ledger, Snapshot
+from pipeline.ledger import EMPTY, LEDGER, Ledger, Snapshot, read_ledger
 from pipeline.manifest import load
 from pipeline.plan import REJECTED, Plan, Selection, make_plan, named_by
 from pipeline.schema import did_you_mean
@@ -140,10 +140,14 @@ def check_known(expansion: Expansion, arguments: argparse.Namespace) -> None:
     """Make sure that a campaign without a ledger has no pictures that were paid, before it is given one.
 
     Raises:
-        PipelineError: when it has.
+        PipelineError: when it has, or its ledger is gone.
     """
-    if not (private_folder(expansion.manifest) / LEDGER).exists():
-        _check_adopted(expansion, None, EMPTY, arguments)
+    private = private_folder(expansion.manifest)
+    if (private / LEDGER).exists():
+        return  # it is asked when it is open
+    with read_ledger(private) as ledger:
+        if ledger is None:
+            _check_adopted(expansion, None, EMPTY, arguments)
 
 
 def _check_adopted(
