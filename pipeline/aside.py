@@ -27,11 +27,11 @@ def set_aside(path: Path, word: Word, data: bytes | None = None) -> Path:
     campaign: two at once could choose the same name.
 
     Raises:
-        OSError: when it can't be read, moved or written; then nothing has changed.
+        OSError: when it can't be moved or written; then nothing has changed.
     """
-    content = path.read_bytes() if data is None else data
+    content = _read(path) if data is None else data
     *taken, free = _names(path, word)
-    target = next((name for name in taken if _holds(name, content)), free)
+    target = next((name for name in taken if content is not None and _read(name) == content), free)
     if data is not None and target is free:
         write_whole(target, data)
     if data is None:
@@ -58,8 +58,9 @@ def _names(path: Path, word: Word) -> list[Path]:
     return names
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def _read(path: Path) -> bytes | None:
+    """What a file holds; None where that can't be read: then it is moved, and compared with nothing."""
     try:
-        return path.stat().st_size == len(content) and path.read_bytes() == content
+        return path.read_bytes()
     except OSError:
-        return False
+        return None

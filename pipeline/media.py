@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -26,7 +27,7 @@ from pipeline.errors import DownloadError, KeepError, MediaError, WrongPicture
 from pipeline.files import write_whole
 from pipeline.kinds import codec_fault, kind_of
 from pipeline.network import Forbidden, Oversized, body, client
-from pipeline.paths import check_inside
+from pipeline.paths import check_inside, read_bytes
 from pipeline.proof import Proof, render
 from pipeline.proxies import UnusableProxy
 from pipeline.types import EXTENSION, RemoteImage
@@ -49,11 +50,15 @@ _FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp"}
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """A file to derive from an original: where, in which format, at which encoder quality (0: lossless)."""
+    """A file to derive from an original: where, in which format, at which encoder quality (0: lossless).
+
+    ``known``: the hash of what we last wrote there, if anything: what else lies there is a person's, and set aside.
+    """
 
     path: str
     format: str
     quality: int
+    known: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +87,16 @@ class PictureJob:
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """A file as written: path, SHA-256, size, and modification time in ns (to see later that it is untouched)."""
+    """A file as written: path, SHA-256, size, and modification time in ns (to see later that it is untouched).
+
+    ``aside``: where a person's file lies now that was in its place, if there was one.
+    """
 
     path: str
     sha256: str
     bytes: int
     mtime_ns: int
+    aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +145,7 @@ def _finished(job: PictureJob) -> FinishedPicture:
     for rendition in job.renditions:
         same = rendition.format == kind
         content = data if same else encode(image, rendition.format, rendition.quality)
-        renditions.append(write(rendition.path, content, job.root))
+        renditions.append(_write_rendition(rendition, content, job.root))
     if kept is None or not Path(job.thumb).is_file():
         write(job.thumb, thumbnail(image), job.root)
     return FinishedPicture(original, kind, image.width, image.height, tuple(renditions))
@@ -305,6 +314,57 @@ def write(path: str, data: bytes, root: str = "") -> WrittenFile:
         check_inside(root, path)
     stat = write_whole(target, data)
     return WrittenFile(path, hashlib.sha256(data).hexdigest(), len(data), stat.st_mtime_ns)
+
+
+def _write_rendition(rendition: Rendition, content: bytes, root: str) -> WrittenFile:
+    """Write an output file; a picture that lies there and is not ours is set aside first."""
+    aside = spare(rendition.path, (rendition.known, hashlib.sha256(content).hexdigest()), root)
+    return replace(write(rendition.path, content, root), aside=aside)
+
+
+def spare(path: str, ours: Collection[str], root: str) -> str:
+    """Set a file aside that a person put or changed there, before it is overwritten; returns where it lies, or nothing.
+
+    ``ours``: hashes of what we wrote, or are about to write. What is no whole picture is damaged, and not spared.
+    """
+    target = Path(path)
+    if not target.is_file():
+        return ""
+    check_inside(root, path)
+    try:
+        if hashlib.sha256(target.read_bytes()).hexdigest() in ours or not is_picture(target):
+            return ""
+    except OSError:  # what can't be read may be anybody's
+        pass
+    return str(set_aside(target, "edited"))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a whole picture, also one that no gateway would be believed to have made."""
+    try:
+        data = read_bytes(path, MAX_BYTES + 1)
+    except OSError:
+        return False
+    if len(data) > MAX_BYTES:  # no damage makes a file of ours so large
+        return True
+    try:
+        decode(data)
+    except Exception:  # whatever Pillow stumbles over
+        return _is_larger(data)
+    return True
+
+
+def _is_larger(data: bytes) -> bool:
+    """Whether a picture has more frames or pixels than we take: an upscaled one, an animation."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=tuple(_FORMATS)) as probe:
+                return getattr(probe, "n_frames", 1) != 1 or probe.width * probe.height > MAX_PIXELS
+    except Image.DecompressionBombError:
+        return True
+    except Exception:  # likewise
+        return False
 
 
 def download(url: str, reach: Reach = PUBLIC) -> bytes:

@@ -1,188 +1,260 @@
 """After a ledger was put back: the pictures that lie here and that it doesn't know are adopted, not paid again.
 
-A kept original is named after its picture's key and take, and the key is a hash of all that determines the picture:
-so a whole file under that name is that picture. What else is known of it is read from its sidecar or from
-``results.jsonl``; a price that nothing tells is taken to be the provider's.
+A kept original is named after its picture's key and take, and the key is a hash of all that determines the picture: so
+a whole file under that name is that picture. Where the kept originals are gone too, a sidecar or ``results.jsonl``
+still says which output files are of which picture: the one that is the original, byte for byte, is kept as that again,
+else the best rendition that is whole. Who made it, when, and for how much they tell as well; a price that nothing tells
+is taken to be the provider's. Of a picture of which nothing whole is left, it is remembered that it was made and paid.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+from pipeline.budget import midnight
 from pipeline.errors import MediaError, StorageError
 from pipeline.expand import PRIVATE, Expansion
-from pipeline.files import write_whole
-from pipeline.ledger import Ledger, PictureRow, RequestRow
-from pipeline.media import check_shape, decode
+from pipeline.ledger import BY_HAND, FileRow, Ledger, PictureRow, RequestRow
+from pipeline.media import MAX_BYTES, check_shape, decode, write
+from pipeline.paths import is_inside, read_bytes
+from pipeline.plan import encoding_of, gone_words
 from pipeline.run import asked_ratio
-from pipeline.types import Cell, micro_usd
+from pipeline.sidecars import RESULTS, Told, beside, read_all, read_results
+from pipeline.types import EXTENSION, Cell
 
 _ORIGINAL = re.compile(r"([0-9a-f]+)\.t([0-9]+)\.(?:png|jpg|webp)")
 
 
-def adopt(expansion: Expansion, ledger: Ledger) -> int:
-    """Make every whole original that belongs to a picture of the manifest known to the ledger; returns how many.
+@dataclass(slots=True)
+class Adopted:
+    """How many pictures a restore made known: ``pictures`` that lie here, of which ``renditions`` lack the original;
+    and those of which nothing is left but that they were made (``gone``).
+    """
+
+    pictures: int = 0
+    renditions: int = 0
+    gone: int = 0
+
+
+def adopt(expansion: Expansion, ledger: Ledger) -> Adopted:
+    """Make every picture of the manifest that lies here known to the ledger.
 
     One that an open request has asked for is that request's, which is settled when all of its pictures are here.
+
+    Raises:
+        StorageError: when an original can't be written.
     """
-    folder = expansion.manifest.outputs.folder
-    known = {(row.key, row.take) for row in ledger.pictures()}
-    asked = {(key, row.take): row for row in ledger.open_requests() for key, _ in row.pictures}
-    cells: dict[str, list[Cell]] = {}
-    for cell in expansion.cells:
-        cells.setdefault(cell.picture.key, []).append(cell)
-    results = _results(folder / "results.jsonl")
-    adopted = 0
-    for path in sorted((folder / PRIVATE / "originals").glob("*")):
-        match = _ORIGINAL.fullmatch(path.name)
-        if match is None or match[1] not in cells or (match[1], int(match[2])) in known:
-            continue
-        take = int(match[2])
-        showing, request = cells[match[1]], asked.get((match[1], take))
-        told = results.get((match[1], take), {}) | _sidecar(folder, showing, take)
-        price = request.reserved // len(request.pictures) if request else expansion.manifest.providers[0].usd
-        found = _found(path, folder, showing, take, _Told.read(told, price))
-        if found is not None:
-            ledger.commit(_steps(found, showing[0], request, str(told.get("provider") or "")))
-            adopted += 1
+    restore = _Restore(expansion, ledger)
+    restore.originals()
+    restore.rest()
     ledger.settle_adopted()
-    return adopted
+    return restore.done
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What is known of a picture from elsewhere: its price in micro-dollars, and the hash that it should have."""
+class _File:
+    """A whole file of a picture. ``path`` is relative to the output folder, ``original``: it is the original, or has
+    its very bytes.
+    """
 
-    usd: int
-    sha256: str | None
-    seed: int | None
+    path: str
+    data: bytes
+    sha256: str
+    kind: str
+    width: int
+    height: int
+    mtime_ns: int
+    original: bool
+    encoding: str = ""
 
-    @staticmethod
-    def read(told: dict[str, Any], price: int) -> _Told:
-        """From a sidecar, a line of results, or nothing; a value of the wrong kind tells nothing."""
-        usd, seed, original = told.get("usd"), told.get("seed"), told.get("original")
-        sane = isinstance(usd, int | float) and not isinstance(usd, bool) and math.isfinite(usd) and 0 <= usd < 10**6
-        sha256 = original.get("sha256") if isinstance(original, dict) else None
-        return _Told(
-            micro_usd(float(usd)) if sane and usd is not None else price,
-            sha256 if isinstance(sha256, str) else None,
-            seed if isinstance(seed, int) and abs(seed) < 2**63 else None,
+
+class _Restore:
+    def __init__(self, expansion: Expansion, ledger: Ledger) -> None:
+        self.manifest = expansion.manifest
+        self.folder = expansion.manifest.outputs.folder
+        self.ledger = ledger
+        self.now = ledger.snapshot()
+        self.known = {(row.key, row.take) for row in ledger.pictures()}
+        requests = ledger.requests("state IN ('intent', 'accepted', 'uncertain', 'made')")
+        self.asked = {(key, row.take): row for row in requests for key, _ in row.pictures}
+        self.cells: dict[str, list[Cell]] = {}
+        for cell in expansion.cells:
+            self.cells.setdefault(cell.picture.key, []).append(cell)
+        self.results = read_results(self.folder / RESULTS)
+        self.done = Adopted()
+
+    def originals(self) -> None:
+        """Adopt the kept originals, all takes of them."""
+        for path in sorted((self.folder / PRIVATE / "originals").glob("*")):
+            match = _ORIGINAL.fullmatch(path.name)
+            if match is None or match[1] not in self.cells or (match[1], int(match[2])) in self.known:
+                continue
+            told = self.told_of(match[1], int(match[2]))
+            if (found := self.whole(path, told)) is not None:
+                self.add(told, found)
+
+    def told_of(self, key: str, take: int) -> Told:
+        """What a sidecar or the results tell of a take."""
+        for cell in self.cells[key]:
+            told = beside(self.folder, cell)
+            if told is not None and told.take == take:
+                return told
+        return self.results.get((key, take)) or Told(key, take, proof=self.cells[key][0].picture.spec.proof)
+
+    def rest(self) -> None:
+        """Adopt what sidecars and results tell of, from the output files; what is gone is known to have been made."""
+        newest: dict[str, int] = {}
+        for key, take in self.known:
+            newest[key] = max(take, newest.get(key, 0))
+        for told in read_all(self.folder, self.cells).values():
+            if told.take <= newest.get(told.key, 0):
+                continue
+            files = self.files(told)
+            best = max(files, default=None, key=lambda file: (file.original, file.kind == "png", len(file.data)))
+            if best is not None:
+                self.add(told, best)
+            elif not told.proof:
+                self.add_gone(told)
+
+    def whole(self, path: Path, told: Told) -> _File | None:
+        """A kept original; where it is known to be damaged, an output file that is a copy of it."""
+        try:
+            file = self.read(path.relative_to(self.folder).as_posix(), told)
+        except OSError:
+            return None
+        if file is not None and told.sha256 in ("", file.sha256):
+            ratio = None if told.sha256 or told.by_hand else asked_ratio(self.cells[told.key][0].picture.spec)
+            try:
+                check_shape((file.width, file.height), ratio)
+            except MediaError:
+                return None
+            return replace(file, original=True)
+        return next((copy for copy in self.files(told) if copy.original), None)
+
+    def files(self, told: Told) -> list[_File]:
+        """The output files of a take that are whole and as they were written."""
+        found = []
+        for path, sha256, encoding in told.files:
+            try:
+                file = self.read(path, told) if is_inside(str(self.folder), f"{self.folder}/{path}") else None
+            except OSError:
+                continue
+            if file is not None and file.sha256 == sha256:
+                found.append(replace(file, encoding=encoding or encoding_of(self.manifest, file.kind)))
+        return found
+
+    def read(self, path: str, told: Told) -> _File | None:
+        """A file, where it is a whole picture."""
+        data, stat = read_bytes(self.folder / path, MAX_BYTES), (self.folder / path).stat()
+        try:
+            image = decode(data)
+        except MediaError:
+            return None
+        sha256, kind = hashlib.sha256(data).hexdigest(), str(image.format).lower()
+        # A file in the format of the original holds its bytes; that is all that can be said where no sidecar is.
+        original = sha256 == told.sha256 if told.sha256 else kind == self.cells[told.key][0].picture.spec.format
+        return _File(path, data, sha256, kind, image.width, image.height, stat.st_mtime_ns, original)
+
+    def add(self, told: Told, file: _File) -> None:
+        """Make a picture known, with the files of it that are as they were written."""
+        original = f"originals/{told.key}.t{told.take}.{EXTENSION[file.kind]}"
+        if file.path != f"{PRIVATE}/{original}":
+            try:
+                write(f"{self.folder}/{PRIVATE}/{original}", file.data, str(self.folder))
+            except OSError as error:
+                raise StorageError(f"{error.filename}: can't be written: {error.strerror}") from None
+        row = self.row(told, original, file)
+        self.ledger.commit([*self.steps(row, told, file.original), *self.shown(row, told)])
+        self.known.add((told.key, told.take))
+        self.done.pictures += 1
+        self.done.renditions += not file.original
+
+    def row(self, told: Told, original: str, file: _File | None) -> PictureRow:
+        """A picture as it will be known; ``file``: what is left of it."""
+        picture = self.cells[told.key][0].picture
+        request = self.asked.get((told.key, told.take))
+        price = request.reserved // len(request.pictures) if request else self.manifest.providers[0].usd
+        at = told.at
+        if at is None:  # a copied file is as young as its copy, so a sidecar without a date is of no day of ours
+            mtime = file.mtime_ns / 1e9 if file else time.time()
+            at = mtime if file and file.path.startswith(PRIVATE) else min(mtime, midnight() - 1)
+        return PictureRow(
+            key=told.key,
+            take=told.take,
+            spec=picture.spec.key,
+            variant=picture.variant,
+            request=request.id if request else str(uuid.uuid4()),
+            original=original,
+            sha256=file.sha256 if file else told.sha256,
+            bytes=len(file.data) if file else 0,
+            width=file.width if file else 0,
+            height=file.height if file else 0,
+            seed=told.seed,
+            usd=price if told.usd is None else told.usd,
+            seconds=told.seconds,
+            at=min(at, time.time()),
+            nsfw=told.nsfw,
         )
 
+    def steps(self, row: PictureRow, told: Told, original: bool) -> Iterator[Callable[[Ledger], None]]:
+        """What records an adopted picture: with the request that made it, or one that stands for a forgotten one."""
+        if (row.key, row.take) not in self.asked:
+            yield from self.forgotten(row, told, "" if original else "a rendition: the original is gone")
+        yield lambda ledger: ledger.add_picture(row)
 
-def _found(path: Path, folder: Path, cells: list[Cell], take: int, told: _Told) -> PictureRow | None:
-    """The picture that a file holds; None when it is damaged, and so is every copy of it."""
-    picture = cells[0].picture
-    try:
-        data = _whole(path, folder, cells, told.sha256)
-        image = decode(data)
-        check_shape(image.size, asked_ratio(picture.spec))
-        at = path.stat().st_mtime
-    except (MediaError, OSError):
-        return None
-    return PictureRow(
-        key=picture.key,
-        take=take,
-        spec=picture.spec.key,
-        variant=picture.variant,
-        request=str(uuid.uuid4()),
-        original=f"originals/{path.name}",
-        sha256=hashlib.sha256(data).hexdigest(),
-        bytes=len(data),
-        width=image.width,
-        height=image.height,
-        seed=told.seed,
-        usd=told.usd,
-        seconds=0.0,
-        at=at,
-    )
+    def forgotten(self, row: PictureRow, told: Told, note: str) -> Iterator[Callable[[Ledger], None]]:
+        """What stands for the request of a picture that no ledger remembers."""
+        cell = self.cells[row.key][0]
+        spec, words = cell.picture.spec, "adopted from its file after a restore"
+        request = RequestRow(
+            id=row.request,
+            spec=row.spec,
+            pictures=((row.key, row.variant),),
+            take=row.take,
+            provider=told.provider,
+            gateway=BY_HAND if told.by_hand else "",
+            model=told.model_id or spec.model,
+            address="",
+            label=cell.label,
+            state="made",
+            reserved=row.usd,
+            usd=row.usd,
+            created=row.at,
+            error=told.by_hand or ": ".join(filter(None, (words, note))),
+            product=cell.place.product.id,
+            product_set=cell.place.product.set,
+        )
+        yield lambda ledger: ledger.add_spec(spec)
+        yield lambda ledger: ledger.add_request(request)
 
+    def shown(self, row: PictureRow, told: Told) -> Iterator[Callable[[Ledger], None]]:
+        """The output files of a picture that are there, so that they are not written again."""
+        labels = {cell.file: cell.label for cell in self.cells[row.key]}
+        for file in self.files(told):
+            known = FileRow(file.path, row.key, row.take, file.encoding, file.sha256, len(file.data), file.mtime_ns)
+            yield partial(Ledger.add_file, row=known)
+            if file.path in labels:
+                yield partial(Ledger.add_cell, label=labels[file.path], key=row.key, spec=row.spec)
 
-def _whole(path: Path, folder: Path, cells: list[Cell], sha256: str | None) -> bytes:
-    """A kept original's bytes; where it is known to be damaged, they come from an output file that is a copy of it.
-
-    Raises:
-        MediaError: when there is none.
-    """
-    data = path.read_bytes()
-    if sha256 in (None, hashlib.sha256(data).hexdigest()):
-        return data
-    for cell in cells:
-        copy = folder / cell.file
-        if copy.is_file() and hashlib.sha256(data := copy.read_bytes()).hexdigest() == sha256:
-            try:
-                write_whole(path, data)
-            except OSError as error:
-                raise StorageError(f"{path}: can't be written: {error.strerror}") from None
-            return data
-    raise MediaError("the kept original is damaged")
-
-
-def _steps(
-    row: PictureRow, cell: Cell, request: RequestRow | None, provider: str
-) -> Iterator[Callable[[Ledger], None]]:
-    """What records an adopted picture: with the request that is open for it, or one that stands for a forgotten one."""
-    spec = cell.picture.spec
-    if request is not None:
-        own = row._replace(request=request.id)
-        yield lambda ledger: ledger.add_picture(own)
-        return
-    forgotten = RequestRow(
-        id=row.request,
-        spec=row.spec,
-        pictures=((row.key, row.variant),),
-        take=row.take,
-        provider=provider,
-        gateway="",
-        model=spec.model,
-        address="",
-        label=cell.label,
-        state="made",
-        reserved=row.usd,
-        usd=row.usd,
-        created=min(row.at, time.time()),
-        error="adopted from its file after a restore",
-        product=cell.place.product.id,
-        product_set=cell.place.product.set,
-    )
-    yield lambda ledger: ledger.add_spec(spec)
-    yield lambda ledger: ledger.add_request(forgotten)
-    yield lambda ledger: ledger.add_picture(row)
-
-
-def _sidecar(folder: Path, cells: list[Cell], take: int) -> dict[str, Any]:
-    """What the file beside a picture's first cell says of this take."""
-    for cell in cells:
-        for name in (f"{cell.file.rpartition('.')[0]}.json", f"{cell.file}.json"):
-            try:
-                told = json.loads((folder / name).read_text("utf-8"))
-                if (told["key"], told["take"]) == (cell.picture.key, take):
-                    return dict(told)
-            except (OSError, ValueError, KeyError, TypeError, RecursionError):
-                continue  # it only helps
-    return {}
-
-
-def _results(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
-    """(key, take) → what the last results say of it."""
-    found: dict[tuple[str, int], dict[str, Any]] = {}
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return found
-    for text in lines:
-        try:
-            line = json.loads(text)
-            found[str(line["key"]), int(line["take"])] = dict(line)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue  # likewise
-    return found
+    def add_gone(self, told: Told) -> None:
+        """Remember that a picture was made and paid, though nothing of it is left."""
+        failure = self.now.failures.get(told.key)
+        if failure is not None and failure.permanent:
+            return
+        kind = EXTENSION[self.cells[told.key][0].picture.spec.format]
+        row = self.row(told, f"originals/{told.key}.t{told.take}.{kind}", None)
+        request = self.asked.get((told.key, told.take))
+        if request is not None and request.state != "made":
+            return  # it may come yet
+        steps = [] if request else list(self.forgotten(row, told, "nothing of it is left"))
+        steps.append(lambda ledger: ledger.add_wish(row.key, row.take))
+        steps.append(lambda ledger: ledger.add_failure(row.key, gone_words(row), permanent=True))
+        self.ledger.commit(steps)
+        self.done.gone += 1

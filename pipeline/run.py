@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,16 +19,17 @@ from pipeline.budget import Budget
 from pipeline.engine import Engine, Event, Order, Outcome
 from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
-from pipeline.errors import MediaError, StorageError, first_error
+from pipeline.errors import KeepError, MediaError, StorageError, first_error
 from pipeline.expand import PRIVATE
 from pipeline.gateways import DIALECTS
 from pipeline.keys import find_keys
 from pipeline.ledger import FileRow, Ledger, PictureRow, RequestRow
 from pipeline.media import PictureJob, Rendition, finish
 from pipeline.paths import is_inside
-from pipeline.plan import Plan, PlannedRequest, Step, copies_of, encoding_of, file_damage
+from pipeline.plan import Plan, PlannedRequest, Step, copies_of, encoding_of, file_damage, gone_words
 from pipeline.proof import Proof
 from pipeline.proxies import check_proxies
+from pipeline.sidecars import is_ours
 from pipeline.types import Cell, Manifest, Picture, Provider, Spec
 
 LEAST_AREA = 0.6
@@ -44,6 +45,7 @@ class Report:
     outcome: Outcome = field(default_factory=Outcome)
     rebuilt: int = 0
     lost: int = 0
+    aside: list[str] = field(default_factory=list)  # where persons' files lie that were in the place of ours
 
 
 def carry_out(
@@ -89,6 +91,7 @@ def carry_out(
                 reach=reach,
             )
             report.outcome = anyio.run(_run, engine, list(orders(plan, ledger, reach)), interrupted)
+            report.aside += report.outcome.aside
         except BaseExceptionGroup as group:
             raise first_error(group) from None
     return report
@@ -170,13 +173,11 @@ def orders(plan: Plan, ledger: Ledger, reach: Reach = PUBLIC) -> Iterable[Order]
         if step.selected:
             cells.setdefault(step.cell.picture.key, []).append(step.cell)
     for request in sorted(plan.requests, key=lambda request: request.resume is None):
-        yield _order(plan.manifest, request, cells if request.wanted else {}, ledger, reach)
+        yield _order(plan, request, cells if request.wanted else {}, ledger, reach)
 
 
-def _order(
-    manifest: Manifest, request: PlannedRequest, cells: dict[str, list[Cell]], ledger: Ledger, reach: Reach
-) -> Order:
-    row = request.resume
+def _order(plan: Plan, request: PlannedRequest, cells: dict[str, list[Cell]], ledger: Ledger, reach: Reach) -> Order:
+    row, manifest = request.resume, plan.manifest
     pictures = request.pictures if row is None else tuple(Picture(key, request.spec, v) for key, v in row.pictures)
     groups = [cells.get(picture.key, []) for picture in pictures]
     state: Literal["new", "intent", "accepted"] = "new"
@@ -190,7 +191,7 @@ def _order(
         label=request.label,
         providers=tuple(provider.name for provider in request.providers),
         pool=tuple(provider.name for provider in request.pool),
-        jobs=tuple(_job(manifest, p, request.take, group, reach) for p, group in zip(pictures, groups, strict=True)),
+        jobs=tuple(_job(plan, p, request.take, group, reach) for p, group in zip(pictures, groups, strict=True)),
         cells=tuple(tuple((c.label, c.file, encoding_of(manifest, c.format)) for c in group) for group in groups),
         state=state,
         reserved=row.reserved if row else 0,
@@ -203,8 +204,9 @@ def _order(
     )
 
 
-def _job(manifest: Manifest, picture: Picture, take: int, cells: list[Cell], reach: Reach) -> PictureJob:
+def _job(plan: Plan, picture: Picture, take: int, cells: list[Cell], reach: Reach) -> PictureJob:
     """What the data plane does with one image of a request."""
+    manifest = plan.manifest
     private = f"{manifest.outputs.folder}/{PRIVATE}"
     label = cells[0].label.rpartition(".")[0] if cells else picture.key
     proof = _proof(manifest, picture, take, label) if picture.spec.proof else None
@@ -214,7 +216,7 @@ def _job(manifest: Manifest, picture: Picture, take: int, cells: list[Cell], rea
         image=None,
         proof=proof,
         ratio=asked_ratio(picture.spec),
-        renditions=_renditions(manifest, cells),
+        renditions=renditions(manifest, cells, plan.snapshot.files),
         thumb=f"{private}/{thumb_name(picture.key, take)}",
         pixels=max(areas, default=0),
         least=round(_least_area(manifest) * min(areas, default=0)),
@@ -254,34 +256,53 @@ def _proof(manifest: Manifest, picture: Picture, take: int, label: str) -> Proof
     return Proof(picture.spec.prompt, sources, width, height, picture.variant, take, label, roles)
 
 
-def _renditions(manifest: Manifest, cells: list[Cell]) -> tuple[Rendition, ...]:
+def renditions(manifest: Manifest, cells: Iterable[Cell], files: Mapping[str, FileRow]) -> tuple[Rendition, ...]:
+    """What is to be written for cells of one picture; ``files``: as the ledger knows them, by path."""
     folder, quality = manifest.outputs.folder, manifest.outputs.quality
-    return tuple(Rendition(f"{folder}/{cell.file}", cell.format, quality.get(cell.format, 0)) for cell in cells)
+    return tuple(
+        Rendition(
+            f"{folder}/{cell.file}",
+            cell.format,
+            quality.get(cell.format, 0),
+            files[cell.file].sha256 if cell.file in files else "",
+        )
+        for cell in cells
+    )
 
 
-def prune(plan: Plan, ledger: Ledger) -> tuple[int, int]:
-    """Remove the files of cells that are gone, with their sidecars; the originals stay, so nothing is lost.
+def prunable(plan: Plan) -> tuple[list[str], list[str]]:
+    """The files of cells that are gone: those that may be removed, and those that somebody changed since."""
+    folder = plan.manifest.outputs.folder
+    removable: list[str] = []
+    changed: list[str] = []
+    for row in plan.gone:
+        path = f"{folder}/{row.path}"
+        ours = not file_damage(path, row) and is_inside(str(folder), path)
+        (removable if ours else changed).append(row.path)
+    return removable, changed
+
+
+def prune(plan: Plan, ledger: Ledger, files: Iterable[str]) -> list[str]:
+    """Remove these files of cells that are gone, with their sidecars; the originals stay, so nothing is lost.
 
     Returns:
-        how many were removed, and how many were kept because somebody changed them since.
+        those that were removed: what somebody changed since the plan was made is kept, and so is a changed sidecar.
     """
     folder = plan.manifest.outputs.folder
     wanted = {Path(step.cell.file).with_suffix(".json").as_posix() for step in plan.steps}
-    removed = []
-    for row in plan.gone:
-        if file_damage(f"{folder}/{row.path}", row) or not is_inside(str(folder), f"{folder}/{row.path}"):
-            continue
-        Path(folder, row.path).unlink(missing_ok=True)
-        sidecar = Path(row.path).with_suffix(".json").as_posix()
-        if sidecar not in wanted:
-            Path(folder, sidecar).unlink(missing_ok=True)
-        removed.append(row.path)
+    still = set(prunable(plan)[0])
+    removed = [path for path in files if path in still]
+    for path in removed:
+        Path(folder, path).unlink(missing_ok=True)
+        sidecar = Path(folder, path).with_suffix(".json")
+        if sidecar.relative_to(folder).as_posix() not in wanted and sidecar.is_file() and is_ours(sidecar.read_bytes()):
+            sidecar.unlink()
     ledger.commit([_forget_file(path) for path in removed])
     for parent in sorted({Path(folder, path).parent for path in removed}, reverse=True):
         while parent != folder and not any(parent.iterdir()):
             parent.rmdir()
             parent = parent.parent  # noqa: PLW2901  # upwards
-    return len(removed), len(plan.gone) - len(removed)
+    return removed
 
 
 def _forget_file(path: str) -> Callable[[Ledger], None]:
@@ -307,12 +328,12 @@ def _rebuild(plan: Plan, ledger: Ledger, executor: Executor, report: Report) -> 
         row, steps = waiting[future]
         try:
             written = future.result().renditions
-        except MediaError:
-            # Neither the original nor a copy of it is whole: forgotten, so that the next plan owes it.
-            # As a wish, so that the take before it doesn't take its place.
-            ledger.commit([_forget_picture(row), _add_wish(row.key, row.take)])
+        except MediaError:  # neither the original nor a copy of it is whole
+            ledger.commit([_lose(row)])
             report.lost += 1
             continue
+        except KeepError as error:
+            raise StorageError(f"{steps[0].cell.label}: {error}") from None
         except OSError as error:
             raise StorageError(f"{error.filename}: can't be written: {error.strerror}") from None
         encodings = [encoding_of(plan.manifest, step.cell.format) for step in steps]
@@ -323,10 +344,11 @@ def _rebuild(plan: Plan, ledger: Ledger, executor: Executor, report: Report) -> 
         labels = [(step.cell.label, row.key, row.spec) for step in steps]
         ledger.commit([*(_add_file(file) for file in files), *(_add_cell(*label) for label in labels)])
         report.rebuilt += len(files)
+        report.aside += [file.aside for file in written if file.aside]
 
 
-def _forget_picture(row: PictureRow) -> Callable[[Ledger], None]:
-    return lambda ledger: ledger.forget_picture(row.key, row.take)
+def _lose(row: PictureRow) -> Callable[[Ledger], None]:
+    return lambda ledger: ledger.lose_picture(row, gone_words(row))
 
 
 def _add_wish(key: str, take: int) -> Callable[[Ledger], None]:
@@ -349,7 +371,7 @@ def _rebuild_job(plan: Plan, row: PictureRow, cells: list[Cell], copies: tuple[s
         image=None,
         proof=None,
         ratio=None,
-        renditions=_renditions(plan.manifest, cells),
+        renditions=renditions(plan.manifest, cells, plan.snapshot.files),
         thumb=f"{folder}/{PRIVATE}/{thumb_name(row.key, row.take)}",
         sha256=row.sha256,
         copies=copies,

@@ -1,23 +1,28 @@
 """Whether what the ledger says is so: every file hashed again, and the ledger itself looked through.
 
 A run trusts a file that has the size and time it was left with; here its bytes are read. What is found damaged is told
-to the ledger, so that the next run makes the file anew: free, from the kept original or an intact copy of it. A picture
-of which nothing whole is left, neither its original nor a file, is forgotten: owed again, if anybody wants it still.
+to the ledger, so that the next run makes the file again: free, from the kept original or an intact copy of it. A file
+that differs and is a whole picture was edited by hand: the next run sets it aside. A picture of which nothing whole is
+left, neither its original nor a file, has failed: it is made again, and paid, with ``--retry-failed`` only.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.aside import set_aside
 from pipeline.errors import StorageError
 from pipeline.expand import PRIVATE
 from pipeline.files import write_whole
 from pipeline.ledger import FileRow, Ledger, PictureRow
+from pipeline.plan import EDITED, gone_words
+from pipeline.plan.there import holds_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,11 @@ class Damage:
     def file(self) -> bool:
         """Whether it is an output file, not a kept original."""
         return isinstance(self.row, FileRow)
+
+    @property
+    def edited(self) -> bool:
+        """Whether it is a whole picture that somebody made of it."""
+        return self.fact.endswith(EDITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +117,18 @@ def repair(ledger: Ledger, folder: Path, damaged: tuple[Damage, ...]) -> int:
         if found.copy and not found.file:
             try:
                 Path(folder, found.path).parent.mkdir(parents=True, exist_ok=True)
+                if holds_picture(str(folder / found.path)):
+                    set_aside(folder / found.path, "edited")
                 write_whole(folder / found.path, Path(folder, found.copy).read_bytes())
             except OSError as error:
                 raise StorageError(f"{error.filename}: can't be put back: {error.strerror}") from None
             put_back += 1
-    newest = ledger.snapshot().pictures
     steps = []
     for found in damaged:
         if isinstance(found.row, FileRow):
             steps.append(_mistrust(found.path, gone=not (folder / found.path).exists()))
         elif found.lost and _wrong(folder / found.path, found.row):  # still so: a run may have come in between
-            steps.append(_forget(found.row, wish=newest.get(found.row.key) == found.row))
+            steps.append(_lose(found.row))
     ledger.commit(steps)
     return put_back
 
@@ -126,15 +137,8 @@ def _mistrust(path: str, *, gone: bool) -> Callable[[Ledger], None]:
     return lambda ledger: ledger.forget_file(path) if gone else ledger.mistrust_file(path)
 
 
-def _forget(row: PictureRow, *, wish: bool) -> Callable[[Ledger], None]:
-    """``wish``: as its newest take, so that the one before it doesn't take its place."""
-
-    def forget(ledger: Ledger) -> None:
-        ledger.forget_picture(row.key, row.take)
-        if wish:
-            ledger.add_wish(row.key, row.take)
-
-    return forget
+def _lose(row: PictureRow) -> Callable[[Ledger], None]:
+    return lambda ledger: ledger.lose_picture(row, gone_words(row))
 
 
 def _wrong(path: Path, row: FileRow | PictureRow) -> str:
@@ -142,7 +146,11 @@ def _wrong(path: Path, row: FileRow | PictureRow) -> str:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() == row.sha256:
                 return ""
-            return "is damaged" if file.tell() == row.bytes else f"has {file.tell():,} bytes, not {row.bytes:,}"
+            size, stat = file.tell(), os.fstat(file.fileno())
+        touched = isinstance(row, FileRow) and (stat.st_size, stat.st_mtime_ns) != (row.bytes, row.mtime_ns)
+        if touched and holds_picture(str(path)):  # what decays keeps its size and time
+            return f"was {EDITED}"
+        return "is damaged" if size == row.bytes else f"has {size:,} bytes, not {row.bytes:,}"
     except FileNotFoundError:
         return "is gone"
     except OSError as error:

@@ -14,7 +14,17 @@ from pipeline.approvals import read_approvals
 from pipeline.cli.money import show_money
 from pipeline.cli.rehearsal import check_reach, environment_places
 from pipeline.cli.saved import save_plan
-from pipeline.cli.shared import WORK, micro, planned, private_folder, read_cells, read_manifest, warn_of
+from pipeline.cli.shared import (
+    WORK,
+    check_known,
+    micro,
+    planned,
+    private_folder,
+    read_cells,
+    read_manifest,
+    unadopted_words,
+    warn_of,
+)
 from pipeline.cli.show import (
     Console,
     count,
@@ -126,6 +136,7 @@ def cancel(arguments: argparse.Namespace, console: Console) -> int:
     expansion = read_cells(arguments, places)
     reach = places.reach(private=arguments.allow_private)
     check_reach(expansion.manifest, reach)
+    check_known(expansion, arguments)
     with open_ledger(expansion.manifest.outputs.folder / PRIVATE, expansion.manifest.campaign) as ledger:
         ledger.settle_finished()
         plan = make_plan(expansion, ledger)
@@ -161,6 +172,9 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     expansion = read_cells(arguments, environment_places())
     with read_ledger(expansion.manifest.outputs.folder / PRIVATE) as ledger:
         now = make_plan(expansion, ledger, approvals=read_approvals(expansion.manifest))
+        unknown = unadopted_words(expansion, ledger, now.snapshot, arguments)
+    if unknown:
+        console.warn(unknown)
     requests = now.snapshot.open_requests
     money = now.snapshot.money
     document: dict[str, Any] = {

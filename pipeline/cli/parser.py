@@ -51,7 +51,7 @@ start here:
     commands_ = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_init, _validate, _plan, _run, _cancel, _status, _report, _review):
         add(commands_)
-    for add in (_verify, _restore, _unlock, _models, _providers, _emulate):
+    for add in (_adopt, _verify, _restore, _unlock, _models, _providers, _emulate):
         add(commands_)
     return parser.parse_args(argv)
 
@@ -264,9 +264,11 @@ def _run(commands_: _Commands) -> None:
         help="with --emulate: its gateways work N times as fast as real ones (default: 10)",
     )
     _budget(parser)
-    parser.add_argument("--yes", action="store_true", help="go on also above the manifest's budget.confirm_above")
+    parser.add_argument(
+        "--yes", action="store_true", help="don't ask: go on above budget.confirm_above, and remove what --prune lists"
+    )
     _allow_private(parser)
-    parser.add_argument("--prune", action="store_true", help="remove files of cells that the manifest no longer has")
+    parser.add_argument("--prune", action="store_true", help="list and remove files of cells that are gone")
     parser.add_argument(
         "--webhook-url",
         metavar="URL",
@@ -314,6 +316,28 @@ def _status(commands_: _Commands) -> None:
     _json(parser)
 
 
+def _adopt(commands_: _Commands) -> None:
+    parser = _command(
+        commands_,
+        "adopt",
+        "adopt.adopt",
+        "keep pictures that you edited, or accept, as takes of theirs",
+        "pipeline adopt campaign.yaml out/autumn/mug/table/1x1_1K_v1.png          # edited where it lies\n"
+        "pipeline adopt campaign.yaml out/autumn/mug/table/1x1_1K_v1.edited.jpg   # set aside by a run\n"
+        "pipeline adopt campaign.yaml out/autumn/mug/table/1x1_1K_v1.wrong.png    # paid, and not what was asked for\n"
+        "pipeline adopt campaign.yaml retouched.png --as 'mug/table/1x1/1K/v1'",
+        "Make each file the newest take of its picture, for nothing: it is kept as the take's original, its\n"
+        "other formats are derived from it, and its record says that it was edited, or accepted, by hand.\n"
+        "The picture may have another size or shape than was asked for; that is said, and left to you.",
+    )
+    _manifest(parser)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a PNG, JPEG or WebP picture")
+    parser.add_argument(
+        "--as", dest="label", metavar="GLOB", help="the label of the picture, where the file's own place doesn't say it"
+    )
+    _json(parser)
+
+
 def _verify(commands_: _Commands) -> None:
     parser = _command(
         commands_,
@@ -341,7 +365,8 @@ def _restore(commands_: _Commands) -> None:
         "put the ledger's last backup back, and adopt all pictures that lie here",
         "pipeline restore campaign.yaml\npipeline restore campaign.yaml --from /backups/ledger.sqlite",
         "For a ledger that is damaged or gone: set it aside, put its newest whole backup in its place (or an\n"
-        "empty ledger), and adopt every kept original that it doesn't know, so that none is paid again.",
+        "empty ledger), and adopt every picture that it doesn't know, by its kept original or its sidecar, so\n"
+        "that none is paid again.",
     )
     _manifest(parser)
     parser.add_argument("--from", dest="source", metavar="FILE", help="this ledger instead of the newest backup")

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.approvals import Merge, adopt, approvals_file, read_decided, read_decisions
 from pipeline.cli.rehearsal import environment_places
-from pipeline.cli.shared import private_folder, read_cells
+from pipeline.cli.shared import check_known, private_folder, read_cells
 from pipeline.cli.show import Console, count
 from pipeline.errors import ManifestError, UsageError, printable
 from pipeline.ledger import read_ledger
@@ -37,6 +37,7 @@ def serve(arguments: argparse.Namespace, console: Console) -> int:
     from pipeline.review import Sheets, serve
 
     places = environment_places()
+    check_known(read_cells(arguments, places), arguments)
     sheets = Sheets(lambda: read_cells(arguments, places), console.warn)
     ways = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     ways = {way for way in ways if signal.getsignal(way) != signal.SIG_IGN}  # as by nohup

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from pipeline.addresses import Reach
 from pipeline.approvals import Approvals, read_approvals
 from pipeline.budget import Cap
+from pipeline.cli.adopt import tell_of_aside
 from pipeline.cli.rehearsal import Places, called_at, check_reach, forget_open
 from pipeline.cli.saved import check_inputs, read_plan
 from pipeline.cli.shared import (
     BUDGET,
     INTERRUPTED,
     MISSING,
+    check_known,
     micro,
     planned,
     private_folder,
@@ -41,6 +43,10 @@ from pipeline.unread import read_kept
 if TYPE_CHECKING:
     from pipeline.engine.hints import Hints
     from pipeline.webhooks import Place
+
+
+_MOST_LISTED = 40
+"""Files that --prune lists by itself."""
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -66,14 +72,16 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
     for provider in () if places.emulated else manifest.providers:
         if provider.base_url:
             console.note(f"{provider.name} is called at {provider.base_url}")
+    check_known(expansion, arguments)
     with open_ledger(private_folder(manifest), manifest.campaign) as ledger:
         _tidy(ledger, manifest, console, emulated=places.emulated)
         before = planned(expansion, ledger, arguments, console, saved, approvals)
         for words in (*check_room(before), *([held_words(before)] if before.held else [])):
             console.warn(words)
+        files = _confirm_prune(before, arguments, console) if arguments.prune else []
         code, document = _carry_out(before, ledger, arguments, console, places, reach)
-        if arguments.prune:
-            _prune(before, ledger, console)
+        if files:
+            _prune(before, ledger, files, console)
         if ledger.cut_short():  # by an earlier run, or this one comes to its end here
             ledger.commit([Ledger.end_run])
         approvals = _decided(manifest, approvals)
@@ -90,6 +98,8 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         console.warn(ledger.not_backed_up)
     if publisher.thumbs is not None:
         tell_of_thumbs(publisher.thumbs, f"{publisher.folder / THUMBS}", console)
+    document["set_aside"] += publisher.aside
+    tell_of_aside(document["set_aside"], arguments.manifest, console)
     wanted = [step for step in after.steps if step.selected]
     document |= {
         "budget": _budget_words(reached or before.caps(budget), money),
@@ -161,7 +171,7 @@ def _carry_out(
 ) -> tuple[int, dict[str, Any]]:
     """Do the plan's work; the exit code so far, and the facts of it."""
     document: dict[str, Any] = {"made": 0, "rebuilt": 0, "failed": 0, "uncertain": 0, "pending": 0, "usd": 0.0}
-    document |= {"run_refusals_usd": 0.0, "reached": []}
+    document |= {"run_refusals_usd": 0.0, "reached": [], "set_aside": []}
     hook = _hook(arguments)
     if not plan.work:
         return 0, document
@@ -208,10 +218,9 @@ def _carry_out(
         "reached": sorted(outcome.reached),
     }
     if report.lost:
-        approved = ", unless it is approved" if plan.frozen else ""
-        console.warn(
-            f"{count(report.lost, 'kept original')} lost or damaged: run again to make the picture anew{approved}"
-        )
+        then = "run again to draw the picture again" if plan.manifest.proof else "not made again without --retry-failed"
+        console.warn(f"{count(report.lost, 'kept original')} lost or damaged: {then}")
+    document["set_aside"] = report.aside
     return {None: 0, "budget": BUDGET, "interrupted": INTERRUPTED}[outcome.stopped], document
 
 
@@ -225,8 +234,17 @@ def _confirm(plan: Plan, arguments: argparse.Namespace, console: Console) -> Non
     if above is None or price <= above or arguments.yes:
         return
     fact = f"this run may cost {dollars(price)}, more than budget.confirm_above ({dollars(above)})"
+    _ask(fact, "say --yes, or --budget USD for less", console)
+
+
+def _ask(fact: str, otherwise: str, console: Console) -> None:
+    """Ask whether to go on.
+
+    Raises:
+        PipelineError: when the answer is no, or nobody can give one.
+    """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise PipelineError(f"{fact}: say --yes, or --budget USD for less; nothing was started")
+        raise PipelineError(f"{fact}: {otherwise}; nothing was started")
     console.ask(f"{fact}. Go on? [y/N] ")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise PipelineError("not confirmed: nothing was started, nothing was paid")
@@ -260,13 +278,36 @@ def _hints(hook: Place | None, plan: Plan, console: Console, reach: Reach) -> It
         console.warn(f"{listener.refused:,} {what} refused: forged, or late for an earlier run; nothing changed")
 
 
-def _prune(plan: Plan, ledger: Ledger, console: Console) -> None:
+def _confirm_prune(plan: Plan, arguments: argparse.Namespace, console: Console) -> list[str]:
+    """List what ``--prune`` will remove, and ask; the files that may be removed.
+
+    Raises:
+        PipelineError: when the answer is no, or nobody can give one.
+    """
+    from pipeline.run import prunable
+
+    files, changed = prunable(plan)
+    for path in changed:
+        console.warn(f"--prune keeps {path}: it was changed since it was written")
+    if not files:
+        return []
+    shown = files if console.verbose else files[:_MOST_LISTED]
+    console.note("--prune removes the files of cells that are gone:")
+    for path in shown:
+        console.note(f"  {path}")
+    if len(shown) < len(files):
+        console.note(f"  … and {len(files) - len(shown):,} more (-v lists all)")
+    if not arguments.yes:
+        fact = f"--prune removes {count(len(files), 'file')} of cells that are gone"
+        _ask(fact, "say --yes, or leave out --prune", console)
+    return files
+
+
+def _prune(plan: Plan, ledger: Ledger, files: list[str], console: Console) -> None:
     from pipeline.run import prune
 
-    removed, kept = prune(plan, ledger)
-    console.note(
-        f"{count(removed, 'file')} of cells that are gone removed" + (f", {kept} changed since: kept" if kept else "")
-    )
+    removed = prune(plan, ledger, files)
+    console.note(f"{count(len(removed), 'file')} of cells that are gone removed")
 
 
 def _not_done(document: dict[str, Any], console: Console) -> Iterator[str]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import time
 from pathlib import Path
 from typing import Any
 
 from pipeline.approvals import Approvals, read_approvals
 from pipeline.cli.rehearsal import Places
-from pipeline.cli.show import Console
-from pipeline.errors import UsageError
+from pipeline.cli.show import Console, count
+from pipeline.errors import PipelineError, UsageError
 from pipeline.expand import PRIVATE, Expansion, expand
-from pipeline.ledger import Ledger
+from pipeline.ledger import EMPTY, LEDGER, Ledger, Snapshot, read_ledger
 from pipeline.manifest import load
 from pipeline.plan import REJECTED, Plan, Selection, make_plan, named_by
 from pipeline.schema import did_you_mean
-from pipeline.types import Manifest, micro_usd
+from pipeline.sidecars import unadopted
+from pipeline.types import Manifest, dollars, micro_usd
 from pipeline.verdicts import reach_verdicts
 
 MISSING, BUDGET, WORK, INTERRUPTED = 3, 4, 5, 130
@@ -109,6 +112,7 @@ def planned(
         takes=saved["takes"] if saved else None,
         approvals=approvals,
     )
+    _check_adopted(expansion, ledger, made.snapshot, arguments)
     nothing = not any(step.selected for step in made.steps)
     if nothing and (arguments.only or arguments.exclude or arguments.tag):
         words = [*(arguments.only or ()), *(arguments.exclude or ())]
@@ -130,6 +134,52 @@ def _no_retake(plan: Plan) -> str:
     if plan.selection.pictures is not None:
         return "none of the rejected pictures can be made anew now: `pipeline plan -v` says why"
     return "--retake matches no picture that is made already"
+
+
+def check_known(expansion: Expansion, arguments: argparse.Namespace) -> None:
+    """Make sure that a campaign without a ledger has no pictures that were paid, before it is given one.
+
+    Raises:
+        PipelineError: when it has, or its ledger is gone.
+    """
+    private = private_folder(expansion.manifest)
+    if (private / LEDGER).exists():
+        return  # it is asked when it is open
+    with read_ledger(private) as ledger:
+        if ledger is None:
+            _check_adopted(expansion, None, EMPTY, arguments)
+
+
+def _check_adopted(
+    expansion: Expansion, ledger: Ledger | None, snapshot: Snapshot, arguments: argparse.Namespace
+) -> None:
+    if words := unadopted_words(expansion, ledger, snapshot, arguments):
+        raise PipelineError(words)
+
+
+def unadopted_words(
+    expansion: Expansion, ledger: Ledger | None, snapshot: Snapshot, arguments: argparse.Namespace
+) -> str:
+    """What is said of paid pictures that lie here and that no ledger knows; empty where there are none."""
+    told = unadopted(expansion, ledger, snapshot)
+    if not told:
+        return ""
+    days = sorted(time.strftime("%Y-%m-%d", time.localtime(each.at)) for each in told if each.at is not None)
+    when = " to ".join(dict.fromkeys(days[:1] + days[-1:]))
+    usd = dollars(sum(each.usd or 0 for each in told))
+    fact = "the ledger knows nothing of them" if ledger else f"the ledger that knew them ({PRIVATE}/) is gone"
+    return (
+        f"{expansion.manifest.outputs.folder}: {count(len(told), 'picture')} made here before ({when}, {usd}), as the "
+        f"files beside them say, and {fact}: `{same_command('restore', arguments)}` adopts them and pays nothing; to "
+        "pay for them again, move the folder away first"
+    )
+
+
+def same_command(name: str, arguments: argparse.Namespace) -> str:
+    """Another command for the manifest of this one, as it is read here."""
+    words = ["pipeline", name, shlex.quote(arguments.manifest)]
+    words += [f"--provider {shlex.quote(provider)}" for provider in arguments.provider or ()]
+    return " ".join([*words, *(["--emulate"] if arguments.emulate else [])])
 
 
 def micro(amount: float | None) -> int | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.approvals import read_approvals
 from pipeline.cli.rehearsal import environment_places
-from pipeline.cli.shared import private_folder, read_cells
+from pipeline.cli.shared import check_known, private_folder, read_cells
 from pipeline.cli.show import Console, count
 from pipeline.errors import PipelineError, UsageError
 from pipeline.ledger import read_ledger
@@ -27,6 +27,7 @@ def report(arguments: argparse.Namespace, console: Console) -> int:
     expansion = read_cells(arguments, environment_places())
     with read_ledger(private_folder(expansion.manifest)) as ledger:
         if ledger is None:
+            check_known(expansion, arguments)
             raise PipelineError(f"{arguments.manifest}: this campaign was never run; `pipeline run` it first")
         from pipeline.publish import sheet_view
 

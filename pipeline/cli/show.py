@@ -173,6 +173,10 @@ def _summary(plan: Plan, console: Console, budget: int | None) -> Iterator[str]:
     ):
         if number:
             yield console.style(f"{count(number, 'cell')} {text}", "yellow")
+    if plan.strange:
+        them = "they are" if len(plan.strange) > 1 else "it is"
+        said = f"{count(len(plan.strange), 'file')} edited or put here by hand: {them} set aside as ….edited"
+        yield console.style(f"{said} (`pipeline adopt M FILE` keeps one as a take of its picture)", "yellow")
     yield from (console.style(line, style) for line, style in review_lines(plan))
     shared = (len(making) - len(owed)) * unit
     yield console.style(f"price now {dollars(plan.usd)}", "bold") + (
@@ -281,6 +285,7 @@ def plan_json(plan: Plan, budget: int | None = None) -> dict[str, Json]:
         "failed": plan.counted("failed"),
         "uncertain": plan.counted("uncertain"),
         **review_json(plan),
+        "set_aside": [*sorted(plan.strange)],
         "usd": plan.usd / 1e6,
         "budget": [
             {"name": cap.name, "usd": cap.usd / 1e6, "left_usd": max(0, cap.left) / 1e6} for cap in plan.caps(budget)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli.rehearsal import environment_places
-from pipeline.cli.shared import MISSING, private_folder, read_cells, read_manifest
+from pipeline.cli.shared import MISSING, check_known, private_folder, read_cells, read_manifest
 from pipeline.cli.show import Console, count, spent_words
 from pipeline.errors import LedgerLocked, PipelineError
 from pipeline.executors import default_workers
 from pipeline.gateways import DIALECTS
-from pipeline.ledger import RequestRow, end, held, holder, newest, open_ledger, put_back, read_ledger
+from pipeline.ledger import RequestRow, end, held, holder, make_private, newest, open_ledger, put_back, read_ledger
+from pipeline.sidecars import read_all
 from pipeline.types import dollars
 from pipeline.verify import Damage, Verified
 
@@ -34,6 +35,7 @@ def verify(arguments: argparse.Namespace, console: Console) -> int:
     started = time.monotonic()
     with read_ledger(private) as ledger:
         if ledger is None:
+            check_known(read_cells(arguments, environment_places()), arguments)
             raise PipelineError(f"{arguments.manifest}: this campaign was never run; there is nothing to verify")
         found = verify(ledger, folder, arguments.subset, default_workers())
         open_requests, backup = ledger.open_requests(), newest(private)
@@ -54,24 +56,30 @@ def verify(arguments: argparse.Namespace, console: Console) -> int:
         console.result(console.style(f"{damage.path}: {damage.fact}{_mended(damage, back)}", "red"))
     for row in open_requests:
         console.result(console.style(_open_line(row), "yellow"))
+    edited = sum(damage.edited for damage in found.damaged)
     saved = f"backup of commit {backup.serial:,}" if backup else "no backup yet"
     console.note(
-        f"{count(found.files, 'file')} read ({found.bytes / 1e6:,.1f} MB), {len(found.damaged)} damaged · "
+        f"{count(found.files, 'file')} read ({found.bytes / 1e6:,.1f} MB), {len(found.damaged) - edited} damaged"
+        f"{f', {edited} edited by hand' if edited else ''} · "
         f"ledger whole, {saved} · {count(len(open_requests), 'open request')} · {time.monotonic() - started:.1f} s"
     )
-    if found.damaged:
-        console.note("the next run makes what is damaged anew: free, where the kept original or a copy of it is whole")
+    if len(found.damaged) > edited:
+        console.note("the next run makes what is damaged again: free, where the kept original or a copy of it is whole")
     return code
 
 
 def _mended(damage: Damage, back: int) -> str:
     """What becomes of a damaged file, where it isn't made anew for free."""
+    if damage.file and damage.edited:
+        return ": the next run sets it aside; keep it with `pipeline adopt`"
     if damage.file:
         return ""
     if damage.copy:
         return " (put back from a copy)" if back else ""
-    if damage.lost:
+    if damage.lost and not getattr(damage.row, "usd", 0):
         return ": nothing whole is left of this picture, so it is owed again where it is wanted"
+    if damage.lost:
+        return ": nothing whole is left of this picture; --retry-failed makes it again, and pays"
     return ": no copy of it is left, though files of the picture are whole; --retake LABEL makes it anew, and pays"
 
 
@@ -93,7 +101,10 @@ def _document(found: Verified, open_requests: tuple[RequestRow, ...], code: int)
     return {
         "files": found.files,
         "bytes": found.bytes,
-        "damaged": [{"path": d.path, "fact": d.fact, "copy": d.copy or None, "lost": d.lost} for d in found.damaged],
+        "damaged": [
+            {"path": d.path, "fact": d.fact, "copy": d.copy or None, "lost": d.lost, "edited": d.edited}
+            for d in found.damaged
+        ],
         "open_requests": [
             {"id": r.id, "label": r.label, "provider": r.provider, "state": r.state, "usd": r.reserved / 1e6}
             for r in open_requests
@@ -109,15 +120,25 @@ def restore(arguments: argparse.Namespace, console: Console) -> int:
     expansion = read_cells(arguments, environment_places())
     manifest, private = expansion.manifest, private_folder(expansion.manifest)
     if not private.is_dir():
-        raise PipelineError(f"{arguments.manifest}: this campaign was never run; there is nothing to restore")
+        if not read_all(manifest.outputs.folder, expansion.pictures):
+            raise PipelineError(f"{arguments.manifest}: this campaign was never run; there is nothing to restore")
+        make_private(private)
     source = Path(arguments.source) if arguments.source else None
     with put_back(private, manifest.campaign, source) as (ledger, done):
         adopted = adopt(expansion, ledger)
         money = ledger.money()
     what = f"the backup {done.backup.name}" if done.backup else "an empty ledger (there was no whole backup)"
     console.result(f"put back: {what}; {spent_words(money)}")
-    if adopted:
-        console.result(f"adopted: {count(adopted, 'picture')} that lie here and were not in it; none is paid again")
+    if adopted.pictures:
+        lossy = f"; {adopted.renditions:,} from a rendition, as the original is gone" if adopted.renditions else ""
+        console.result(
+            f"adopted: {count(adopted.pictures, 'picture')} found here that were not in it; none is paid again{lossy}"
+        )
+    if adopted.gone:
+        gone = (
+            f"{count(adopted.gone, 'picture')} made before and gone: not made again without --retry-failed, which pays"
+        )
+        console.warn(gone)
     if not manifest.proof and done.lost != 0:
         after = count(done.lost, "commit") if done.lost else "what came"
         console.warn(

@@ -161,6 +161,7 @@ class Finish:
         await self.session.journal.write(write)
         self.session.stumbles = 0
         self.session.outcome.made += 1
+        self.session.outcome.aside += [file.aside for file in finished.renditions if file.aside]
         self.session.outcome.usd += usd
         self.session.events(Event("made", self.order.label_of(index), "", usd))
 

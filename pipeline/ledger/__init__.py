@@ -6,9 +6,9 @@ an intent is on disk before a paid call leaves. What is not as it was left is re
 states are kept (``backup``).
 """
 
-from pipeline.ledger.book import Ledger
+from pipeline.ledger.book import BY_HAND, Ledger
 from pipeline.ledger.lock import Holder, check_free, end, held, holder
-from pipeline.ledger.opening import open_ledger, read_ledger
+from pipeline.ledger.opening import make_private, open_ledger, read_ledger
 from pipeline.ledger.restoring import Restored, newest, put_back
 from pipeline.ledger.rows import (
     EMPTY,
@@ -20,9 +20,12 @@ from pipeline.ledger.rows import (
     RequestRow,
     Snapshot,
 )
+from pipeline.ledger.seal import LEDGER
 
 __all__ = [
+    "BY_HAND",
     "EMPTY",
+    "LEDGER",
     "Account",
     "FailureRow",
     "FileRow",
@@ -37,6 +40,7 @@ __all__ = [
     "end",
     "held",
     "holder",
+    "make_private",
     "newest",
     "open_ledger",
     "put_back",

@@ -25,6 +25,9 @@ BACKUP_EVERY = 600.0
 
 _UNREAD = -1
 """The step of a receipt that could not be read: before all others."""
+BY_HAND = "hand"
+"""What stands for the gateway of a take that a person made of a picture, or accepted: no request was ever sent."""
+
 _OPEN = "state IN ('intent', 'accepted', 'uncertain')"
 
 _ACCOUNTS = """
@@ -35,7 +38,7 @@ SELECT date(r.created, 'unixepoch', 'localtime') day, r.provider, r.product_set,
   coalesce(sum(r.reserved) FILTER (WHERE r.state IN ('intent', 'accepted')), 0),
   coalesce(sum(r.reserved) FILTER (WHERE r.state = 'uncertain'), 0),
   coalesce(sum(s.usd), 0), sum(r.refusals)
-FROM requests r LEFT JOIN s ON s.request = r.id
+FROM requests r LEFT JOIN s ON s.request = r.id WHERE r.gateway <> 'hand'
 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 """
 
@@ -180,6 +183,17 @@ class Ledger:
         rows = self._db.execute("SELECT id, provider, model, remote FROM requests")
         return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
+    def asked(self) -> frozenset[str]:
+        """The keys of all pictures that any request was ever for."""
+        rows = self._db.execute(
+            "SELECT DISTINCT json_extract(each.value, '$[0]') FROM requests, json_each(pictures) each"
+        )
+        return frozenset(str(row[0]) for row in rows)
+
+    def by_hand(self) -> dict[str, str]:
+        """Request id → what a person did, of the takes that ``pipeline adopt`` has made."""
+        return dict(self._db.execute("SELECT id, error FROM requests WHERE gateway = ?", (BY_HAND,)))
+
     def uploads(self, now: float) -> dict[tuple[str, str, str], str]:
         """(provider, address, digest) → the reference of an upload that may still be used."""
         rows = self._db.execute("SELECT provider, address, digest, reference FROM uploads WHERE until > ?", (now,))
@@ -289,9 +303,20 @@ class Ledger:
         self._db.execute("DELETE FROM failures WHERE key = ?", (row.key,))
         self._db.execute("DELETE FROM wishes WHERE key = ? AND take <= ?", (row.key, row.take))
 
-    def forget_picture(self, key: str, take: int) -> None:
-        """A picture whose kept original is lost: it is owed again."""
-        self._db.execute("DELETE FROM pictures WHERE key = ? AND take = ?", (key, take))
+    def lose_picture(self, row: PictureRow, reason: str) -> None:
+        """A picture of which nothing whole is left.
+
+        If it is the newest take, it is wished for, so that the take before doesn't take its place; and it has failed
+        for this reason, so that it is paid again only when the user says so. A proof costs nothing: it is owed.
+        """
+        takes = "SELECT take FROM pictures WHERE key = ?1 UNION ALL SELECT take FROM wishes WHERE key = ?1"
+        newest = self._db.execute(f"SELECT max(take) FROM ({takes})", (row.key,)).fetchone()[0]  # noqa: S608
+        self._db.execute("DELETE FROM pictures WHERE key = ? AND take = ?", (row.key, row.take))
+        if newest != row.take:
+            return
+        self.add_wish(row.key, row.take)
+        if not (self.described(row.spec) or {}).get("proof"):
+            self.add_failure(row.key, reason, permanent=True)
 
     def add_upload(self, provider: str, address: str, digest: str, reference: str, until: float) -> None:
         """A reference that was uploaded, and until when (Unix seconds) it may be used."""

@@ -24,10 +24,7 @@ def open_ledger(folder: Path, campaign: str) -> Iterator[Ledger]:
         LedgerLocked: while another runner holds it.
         LedgerError: when it can't be trusted or written.
     """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise LedgerError(f"{folder}: can't be made: {error.strerror}") from None
+    make_private(folder)
     with lock(folder):
         seal = Seal(folder)
         seal.check_restored()
@@ -35,6 +32,18 @@ def open_ledger(folder: Path, campaign: str) -> Iterator[Ledger]:
             create_ledger(seal, campaign, str(uuid.uuid4()))
         with writing(seal) as ledger:
             yield ledger
+
+
+def make_private(folder: Path) -> None:
+    """Make the private folder where there is none.
+
+    Raises:
+        LedgerError: when it can't be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(f"{folder}: can't be made: {error.strerror}") from None
 
 
 @contextlib.contextmanager

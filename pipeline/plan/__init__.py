@@ -4,10 +4,11 @@ A plan reads and decides; it changes nothing and calls nobody.
 """
 
 from pipeline.plan.planner import make_plan
-from pipeline.plan.there import copies_of, encoding_of, file_damage
+from pipeline.plan.there import EDITED, copies_of, encoding_of, file_damage, gone_words
 from pipeline.plan.values import REJECTED, Action, Plan, PlannedRequest, Selection, Step, label_matches, named_by
 
 __all__ = [
+    "EDITED",
     "REJECTED",
     "Action",
     "Plan",
@@ -17,6 +18,7 @@ __all__ = [
     "copies_of",
     "encoding_of",
     "file_damage",
+    "gone_words",
     "label_matches",
     "make_plan",
     "named_by",

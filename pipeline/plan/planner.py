@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.approvals import NONE, Approvals
 from pipeline.expand import PRIVATE, Expansion
 from pipeline.ledger import EMPTY, FileRow, Ledger, PictureRow, RequestRow
-from pipeline.plan.there import copies_of, encoding_of, file_damage
+from pipeline.plan.there import EDITED, copies_of, encoding_of, file_damage, gone_words, holds_picture
 from pipeline.plan.values import REJECTED, Action, Plan, PlannedRequest, Selection, Step, able_providers, named_by
 from pipeline.types import Cell, Json, Picture, Provider, Reference, Spec
 from pipeline.verdicts import BEFORE, changes, lost_words, reach_verdicts
@@ -67,6 +67,7 @@ class _Planner:
         self.selection = selection
         self.verdicts = reach_verdicts(expansion, ledger, self.snapshot, approvals)
         self.lost = set(self.verdicts.lost)
+        self.retry_failed = retry_failed
         self.wanted = takes or {}
         asked = named_by(expansion.cells, [glob for glob in retake if glob != REJECTED])
         more = {key for key, take in self.wanted.items() if take > self.have(key)}
@@ -75,7 +76,6 @@ class _Planner:
         if any(self.wished(key) for key in self.retake):
             self.retake = set()  # an earlier retake of these was cut short: it is continued, none is made twice
         self.retake |= self.verdicts.rejected.keys() if REJECTED in retake else set()
-        self.retry_failed = retry_failed
         self.retry_uncertain = retry_uncertain
         self.turn = 0  # of the providers, where they take turns
         self.only_keys = None if takes is None else frozenset(takes)
@@ -104,7 +104,7 @@ class _Planner:
         requests, takes = self.requests(steps)
         return Plan(
             *(self.expansion, self.snapshot, tuple(steps), tuple(requests), takes, self.gone()),
-            *(self.selection, self.verdicts, self.held, frozenset(self.lost)),
+            *(self.selection, self.verdicts, self.held, frozenset(self.lost), frozenset(self.strange(steps))),
         )
 
     def gone(self) -> tuple[FileRow, ...]:
@@ -113,10 +113,25 @@ class _Planner:
         left = (row for path, row in self.snapshot.files.items() if path not in wanted)
         return tuple(row for row in left if os.path.exists(f"{self.folder}/{row.path}"))  # noqa: PTH110  # as below
 
+    def strange(self, steps: Iterable[Step]) -> Iterator[str]:
+        """The files that this plan would write over and that are a person's: they will be set aside."""
+        for step in steps:
+            path = f"{self.folder}/{step.cell.file}"
+            if not step.selected or step.action not in ("make", "rebuild") or not os.path.lexists(path):
+                continue
+            known = self.snapshot.files.get(step.cell.file)
+            if holds_picture(path) if known is None else file_damage(path, known) == EDITED:
+                yield step.cell.file
+
     def wished(self, key: str) -> bool:
         """Whether a retake of this picture is owed already."""
         row = self.snapshot.pictures.get(key)
-        return row is not None and self.snapshot.wishes.get(key, 0) > row.take
+        return row is not None and self.snapshot.wishes.get(key, 0) > row.take and not self.given_up(key)
+
+    def given_up(self, key: str) -> bool:
+        """Whether asking for a picture again is left to the user."""
+        failure = self.snapshot.failures.get(key)
+        return failure is not None and failure.permanent and not self.retry_failed
 
     def step(self, cell: Cell) -> Step:
         selected = cell in self.selection
@@ -136,7 +151,9 @@ class _Planner:
         if approval is not None:
             self.lost.add(cell.picture.key)
             return Step(cell, "failed", lost_words(approval, cell.picture, state.row), selected)
-        return Step(cell, "make", "original lost", selected)
+        if cell.picture.spec.proof or self.retry_failed:
+            return Step(cell, "make", "original lost", selected)
+        return Step(cell, "failed", gone_words(state.row), selected)
 
     def state(self, picture: Picture) -> _State:
         key = picture.key
@@ -160,15 +177,15 @@ class _Planner:
             return _State("make", "in flight", request.take, row, request)
         if row is not None and have >= wanted:
             return _State("done", "", have, row)
+        failure = self.snapshot.failures.get(key)
+        if failure is not None and self.given_up(key) and (row is None or key not in self.retake):
+            return _State("failed", failure.reason, wanted, row)
         if row is not None:
             rejection = self.verdicts.rejected.get(key)
             return _State("make", f"retake: {rejection.words()}" if rejection else "retake", wanted, row)
-        failure = self.snapshot.failures.get(key)
-        if failure is not None and failure.permanent and not self.retry_failed:
-            return _State("failed", failure.reason, wanted, row)
         if failure is not None:
             return _State("make", f"failed before: {failure.reason}", wanted)
-        return _State("make", "new", 1)
+        return _State("make", "new", wanted)
 
     def history(self, cell: Cell) -> str:
         """Why a picture of an unknown key is owed: what its label showed before, and what changed."""
@@ -188,11 +205,14 @@ class _Planner:
         encoding = encoding_of(self.manifest, cell.format)
         if known is None:
             return "file not written yet"
+        damage = file_damage(f"{self.folder}/{cell.file}", known)
+        if damage == EDITED:  # whatever else is to be done with it
+            return f"{EDITED}: will be set aside; keep it with `pipeline adopt`"
         if (known.key, known.take) != (row.key, row.take):
             return "kept picture comes back"
         if known.encoding != encoding:
             return f"encoding changed: {known.encoding} → {encoding}"
-        return file_damage(f"{self.folder}/{cell.file}", known)
+        return damage
 
     def original_there(self, row: PictureRow) -> bool:
         paths = [f"{self.folder}/{PRIVATE}/{row.original}"]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from pathlib import Path
 
-from pipeline.ledger import FileRow, Snapshot
+from pipeline.expand import PRIVATE
+from pipeline.ledger import FileRow, PictureRow, Snapshot
 from pipeline.types import Manifest
+
+EDITED = "edited by hand"
+"""Of a file: it is a whole picture, and not the one that we wrote."""
 
 
 def encoding_of(manifest: Manifest, kind: str) -> str:
@@ -17,19 +22,39 @@ def encoding_of(manifest: Manifest, kind: str) -> str:
 
 
 def file_damage(path: str, known: FileRow) -> str:
-    """``file missing``, ``file damaged`` or nothing. A file that looks untouched (size, time) isn't read again."""
+    """``file missing``, ``file damaged``, :data:`EDITED` or nothing.
+
+    A file that looks untouched (size, time) isn't read again. One that differs and is a whole picture was edited.
+    """
     try:
         stat = os.stat(path)  # noqa: PTH116  # once per cell: a Path costs more than the call
     except OSError:
         return "file missing"
-    if stat.st_size != known.bytes:
-        return "file damaged"
-    if stat.st_mtime_ns == known.mtime_ns:
-        return ""
-    try:
-        return "" if hashlib.sha256(Path(path).read_bytes()).hexdigest() == known.sha256 else "file damaged"
-    except OSError:
-        return "file damaged"
+    if stat.st_size == known.bytes:
+        if stat.st_mtime_ns == known.mtime_ns:
+            return ""
+        try:
+            if hashlib.sha256(Path(path).read_bytes()).hexdigest() == known.sha256:
+                return ""
+        except OSError:
+            return "file damaged"
+    return EDITED if holds_picture(path) else "file damaged"
+
+
+def holds_picture(path: str) -> bool:
+    """Whether a whole picture lies there."""
+    from pipeline.media import is_picture  # slow to import, and rarely needed
+
+    return is_picture(Path(path))
+
+
+def gone_words(row: PictureRow) -> str:
+    """Why a picture that was made, and of which nothing whole is left, is not made again by itself."""
+    made = time.strftime("%Y-%m-%d", time.localtime(row.at))
+    return (
+        f"was made on {made}, and is gone: put {PRIVATE}/{row.original} back and run `pipeline restore`, or make it "
+        "again, and pay, with --retry-failed"
+    )
 
 
 def copies_of(snapshot: Snapshot) -> dict[str, list[str]]:

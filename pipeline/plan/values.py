@@ -107,7 +107,8 @@ class PlannedRequest:
 class Plan:
     """The steps of all cells and the requests of the selected ones.
 
-    ``held``: approved pictures that a retake asked for, and leaves out; ``lost``: approved pictures that are not here.
+    ``held``: approved pictures that a retake asked for, and leaves out; ``lost``: approved pictures that are not here;
+    ``strange``: files (relative to the output folder) that a person made and that a run sets aside, to write its own.
     """
 
     expansion: Expansion
@@ -120,6 +121,7 @@ class Plan:
     verdicts: Verdicts = UNDECIDED
     held: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
+    strange: frozenset[str] = frozenset()
 
     @property
     def manifest(self) -> Manifest:
@@ -196,7 +198,9 @@ class Plan:
         """What was decided about a cell's picture, where its reason doesn't say so."""
         key, label = step.cell.picture.key, step.cell.label.rpartition(".")[0]
         found = ""
-        if key in self.verdicts.frozen and key not in self.lost:
+        if step.cell.file in self.strange and "set aside" not in step.reason:
+            found = "a picture that is not ours lies there: will be set aside"
+        elif key in self.verdicts.frozen and key not in self.lost:
             found = f"frozen: {self.verdicts.frozen[key].words()}"
         elif key in self.verdicts.rejected:
             found = self.verdicts.rejected[key].words()

@@ -5,7 +5,8 @@ values in ``showing``, the records of the output folder in ``records``, a sheet 
 """
 
 from pipeline.publish.delivery import Delivery, deliver, deliver_pdf
-from pipeline.publish.records import RESULTS, Publisher
+from pipeline.publish.records import Publisher
 from pipeline.publish.showing import SHEET, THUMBS, sheet_view
+from pipeline.sidecars import RESULTS
 
 __all__ = ["RESULTS", "SHEET", "THUMBS", "Delivery", "Publisher", "deliver", "deliver_pdf", "sheet_view"]

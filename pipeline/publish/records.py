@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline import __version__
 from pipeline.approvals import Approvals, approvals_file
+from pipeline.aside import belongs_to, set_aside
 from pipeline.errors import StorageError
 from pipeline.expand import PRIVATE
 from pipeline.ledger import FileRow, Ledger, PictureRow
 from pipeline.media import write
+from pipeline.paths import check_inside
 from pipeline.plan import Plan, Step
 from pipeline.publish.showing import SHEET, THUMBS, iso, result_state, sheet_view, source
 from pipeline.report.render import render
 from pipeline.report.thumbs import Thumbs, choose
 from pipeline.run import expected_size
+from pipeline.sidecars import RESULTS, is_ours, sealed
 from pipeline.types import Cell, Json, Manifest, Spec
-
-RESULTS = "results.jsonl"
 
 
 class Publisher:
@@ -49,12 +51,16 @@ class Publisher:
         self.files = plan.snapshot.files
         self.providers = ledger.providers()
         self.thumbs: Thumbs | None = None
+        self.aside: list[str] = []  # sidecars that a person changed
+        self.by_hand = ledger.by_hand()
+        self.beside = _set_aside(self.folder, (step.cell.file for step in plan.steps))
         self.guard = "\n".join(
             (
                 *(__version__, plan.expansion.fingerprint(), str(ledger.meta("serial"))),
                 hashlib.sha256(" ".join(sorted(stopped)).encode()).hexdigest(),
                 _digest(approvals_file(plan.manifest)),
                 *(str(plan.counted(action)) for action in ("done", "make", "failed", "uncertain")),
+                hashlib.sha256(repr(sorted(self.beside.items())).encode()).hexdigest(),
             )
         )
 
@@ -114,6 +120,8 @@ class Publisher:
             "usd": row.usd / 1e6 if row else None,
             "nsfw": bool(row.nsfw) if row and row.nsfw is not None else None,
             "made_at": iso(row.at) if row else None,
+            "by_hand": self.by_hand.get(row.request) if row else None,
+            "set_aside": self.beside.get(cell.file, []),
         }
 
     def maker(self, spec: Spec) -> str:
@@ -152,9 +160,12 @@ class Publisher:
     def sidecars(self) -> None:
         """One ``….json`` beside the first file of every picture that is there."""
         for path, row, cells in self.made():
-            text = json.dumps(self.sidecar(row, cells), indent=2, ensure_ascii=False) + "\n"
-            if not path.is_file() or path.read_bytes() != text.encode():
-                write(str(path), text.encode(), str(self.folder))
+            data, there = sealed(self.sidecar(row, cells)), path.read_bytes() if path.is_file() else None
+            if there and there != data and not is_ours(there):
+                check_inside(str(self.folder), str(path))
+                self.aside.append(str(set_aside(path, "edited")))
+            if there != data:
+                write(str(path), data, str(self.folder))
 
     def sidecar(self, row: PictureRow, cells: list[Cell]) -> dict[str, Json]:
         """All there is to know of one picture."""
@@ -166,7 +177,7 @@ class Publisher:
             "take": row.take,
             "variant": row.variant,
             "proof": spec.proof,
-            "made_by": self.maker(spec),
+            "made_by": ", ".join(filter(None, (self.maker(spec), self.by_hand.get(row.request)))),
             "prompt": spec.prompt,
             "references": [
                 {
@@ -197,12 +208,30 @@ class Publisher:
             "request": row.request,
             "request_at_gateway": remote or None,
             "original": {"path": f"{PRIVATE}/{row.original}", "sha256": row.sha256, "bytes": row.bytes},
+            "by_hand": self.by_hand.get(row.request),
             "cells": [
-                {"label": cell.label, "path": cell.file, "sha256": file.sha256, "bytes": file.bytes}
+                {
+                    "label": cell.label,
+                    "path": cell.file,
+                    "sha256": file.sha256,
+                    "bytes": file.bytes,
+                    "encoding": file.encoding,
+                }
                 for cell, file in files
                 if isinstance(file, FileRow)
             ],
         }
+
+
+def _set_aside(folder: Path, files: Iterable[str]) -> dict[str, list[Json]]:
+    """File of a cell → the files that lie aside beside it, all relative to the output folder."""
+    found: dict[str, list[Json]] = {}
+    for parent in {file.rpartition("/")[0] for file in files}:
+        with contextlib.suppress(OSError), os.scandir(folder / parent) as entries:
+            for name in sorted(entry.name for entry in entries if ".edited" in entry.name or ".wrong" in entry.name):
+                if (belongs := belongs_to(Path(parent, name))) is not None:
+                    found.setdefault(belongs[0].as_posix(), []).append(Path(parent, name).as_posix())
+    return found
 
 
 def _digest(path: Path) -> str:

@@ -74,6 +74,7 @@ class _Showing:
         self.approvals = approvals
         self.files = plan.snapshot.files
         self.providers = ledger.providers()
+        self.by_hand = ledger.by_hand()
         self.serial = ledger.serial()
         self.lacking: dict[str, tuple[Path, tuple[int, int]]] = {}
         self.past = Past(plan, ledger, self.provider, self.thumb)
@@ -140,6 +141,8 @@ class _Showing:
         failure = self.plan.snapshot.failures.get(key)
         reason = worst.reason if failure is None or worst.action == "done" else failure.reason
         reason = "not made yet" if reason == "new" else reason
+        if worst.action == "done" and row:
+            reason = self.by_hand.get(row.request, "")
         return TileView(
             label=label,
             product=place.product.id,

@@ -88,7 +88,7 @@ class TileView:
     width: int  # pixels; of the original, or as expected while it is not made
     height: int
     state: State
-    reason: str  # why failed, missing, uncertain, stopped or stale; empty when done
+    reason: str  # why failed, missing, uncertain, stopped or stale; what a person did with it when done
     thumb: str | None
     cells: tuple[CellView, ...]
     text: str  # the rendered prompt

@@ -13,13 +13,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pipeline import media, publish
+from pipeline import media, publish, restore
 from pipeline.cli import main
 from pipeline.ledger import Ledger
 
 PLACES: dict[str, tuple[Any, str]] = {
     "planning": (Ledger, "snapshot"),
     "writing": (media, "write"),
+    "adopting": (restore, "check_shape"),
     "publishing": (publish.Publisher, "publish"),
 }
 """Name → the function that waits before it begins."""

@@ -8,11 +8,12 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes.campaign import command, environment
+from fakes.campaign import HERE, environment
 from fakes.ledgers import PARTS, flip, put
 from soak.patient import DAMAGES, Patient, a_bit, restored
 
@@ -84,8 +85,8 @@ def test_a_flipped_original_comes_back_from_its_copy(finished: Patient) -> None:
     assert finished.billed == finished.pictures
 
 
-def test_a_picture_of_which_nothing_whole_is_left_is_owed(finished: Patient) -> None:
-    """Its original and all of its files are damaged: verify says so, and the next run pays for that one only."""
+def test_a_picture_of_which_nothing_whole_is_left_is_paid_on_request_only(finished: Patient) -> None:
+    """Its original and all of its files are damaged: verify says so, and --retry-failed pays for that one only."""
     finished.renew()
     line = json.loads((finished.out / "results.jsonl").read_text().splitlines()[0])
     stem = (finished.out / line["path"]).with_suffix("")
@@ -94,9 +95,11 @@ def test_a_picture_of_which_nothing_whole_is_left_is_owed(finished: Patient) -> 
     said = finished.command("verify", expect=3)
     assert "--retake LABEL makes it anew, and pays" in said, "one of its files is whole"
     flip(stem.with_suffix(".webp"), a_bit(stem.with_suffix(".webp").stat().st_size))
-    assert "nothing whole is left of this picture, so it is owed again" in finished.command("verify", expect=3)
-    assert json.loads(finished.command("plan", "--json"))["to_make"] == 1
-    finished.run()
+    assert "nothing whole is left of this picture; --retry-failed" in finished.command("verify", expect=3)
+    assert json.loads(finished.command("plan", "--json"))["to_make"] == 0
+    finished.run(expect=3)
+    assert finished.billed == finished.pictures
+    finished.command("run", "--allow-private", "--retry-failed")
     assert "0 damaged" in finished.command("verify")
     assert finished.billed == finished.pictures + 1
 
@@ -189,15 +192,17 @@ def test_a_restore_that_is_killed_leaves_nothing_to_pay_with(finished: Patient) 
     finished.renew()
     backups(finished.private)[0].path.unlink()
     flip(finished.private / "ledger.sqlite", 99_999)
-    marker = finished.private / "campaign.json"
-    last = max((finished.private / "originals").iterdir())
-    os.mkfifo(endless := last.with_name(last.name.replace(".t1.", ".t9.")))  # reading it takes for ever
-    process = subprocess.Popen(command("restore", finished.manifest), env=environment())
-    while process.poll() is None and "restoring" not in marker.read_text():
-        os.sched_yield()
-    process.kill()
-    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
-    endless.unlink()
+    there, ready = os.pipe()
+    wait, go = os.pipe()
+    words = [sys.executable, str(HERE / "pausing.py"), "adopting", str(ready), str(wait), "restore", finished.manifest]
+    with subprocess.Popen(list(map(str, words)), env=environment(), pass_fds=(ready, wait)) as process:
+        os.close(ready)
+        os.close(wait)
+        assert os.read(there, 1) == b".", "it ended before it adopted anything"
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    os.close(there)
+    os.close(go)
     assert "a restore was cut short: run `pipeline restore MANIFEST` again" in finished.run(expect=1)
     assert f"adopted: {finished.pictures} pictures" in finished.command("restore")
     finished.run()

@@ -408,7 +408,7 @@ def test_prune_removes_the_files_of_cells_that_are_gone_and_nothing_else(campaig
     assert "2 files of cells that are gone" in pipeline("run", campaign).stderr
     changed = folder / lines[1]["path"]
     changed.write_bytes(b"retouched by hand")
-    assert run(campaign, "--prune")["gone_files"] == 1
+    assert run(campaign, "--prune", "--yes")["gone_files"] == 1
     assert changed.read_bytes() == b"retouched by hand"
     changed.write_bytes(b"")
     changed.unlink()

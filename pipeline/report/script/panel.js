@@ -32,6 +32,7 @@ function fillTrouble(tile) {
   const stale = sheet.stale[tile];
   const lines = [];
   if (state !== "done") lines.push(`${state[0].toUpperCase()}${state.slice(1)}${reason ? ": " + reason : ""}`);
+  else if (reason) lines.push(`${reason[0].toUpperCase()}${reason.slice(1)}.`);
   if (stale !== undefined) lines.push(`Approved before, but ${stale}.`);
   if (sheet.tiles.nsfw[tile]) lines.push("The gateway's own check has flagged this picture.");
   const trouble = $("box-trouble");
