@@ -1,8 +1,8 @@
 """A judge of hostile input: runs the command line on it in a process of its own, and measures what that took.
 
 One child imports the pipeline once and forks for every trial, so that a trial costs milliseconds, starts from the same
-idle memory, and can be killed when it hangs. Work is counted in calls (see :mod:`fakes.work`), as seconds say more about
-the machine; megabytes are the peak above the idle level.
+idle memory, and can be killed when it hangs. Work is counted in calls (see :mod:`fakes.work`), as seconds depend on the
+machine; megabytes are the peak above the idle level.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,8 @@ from fakes.till import PRICE, Office, Till
 from pipeline.emulator import GATEWAYS
 
 OUTPUTS = {"aspect_ratio": ["1:1"], "format": ["png"]}
+HANGS = 120.0
+"""Seconds after which a run hangs: no measure of how fast it ends."""
 QUESTION = "this run may cost $0.084, more than budget.confirm_above ($0.08). Go on? [y/N] "
 ON_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
@@ -60,7 +61,7 @@ def answered(manifest: Path, answer: bytes) -> tuple[int, str]:
                 answer = b""
     finally:
         os.close(ours)
-    return process.wait(30), shown.decode()
+    return process.wait(HANGS), shown.decode()
 
 
 def _read(terminal: int) -> bytes:
@@ -94,11 +95,10 @@ def test_the_question_on_a_terminal(tmp_path: Path, office: Office, answer: byte
 
 @pytest.mark.parametrize("terminal", ["none", "open pipe", "only standard error"])
 def test_without_a_terminal_it_fails_with_a_hint(tmp_path: Path, office: Office, terminal: str) -> None:
-    """Exit 1 within two seconds, with what to say instead, nothing called; it waits for nobody."""
+    """Exit 1 with what to say instead, nothing called; it waits for nobody: whoever could answer says nothing."""
     ours, theirs = pty.openpty()
     with office.till() as till:
         manifest = campaign(tmp_path, till)
-        before = _worked()
         process = subprocess.Popen(
             command("run", manifest),
             stdin=subprocess.DEVNULL if terminal == "none" else subprocess.PIPE,
@@ -106,8 +106,7 @@ def test_without_a_terminal_it_fails_with_a_hint(tmp_path: Path, office: Office,
             stderr=theirs if terminal == "only standard error" else subprocess.PIPE,
             env=environment(),
         )
-        assert process.wait(30) == 1
-        assert _worked() - before < 2, "seconds of work: of waiting there is none, and the machine may be busy"
+        assert process.wait(HANGS) == 1
         said = _read(ours) if process.stderr is None else process.stderr.read()
         for end in (process.stdin, process.stdout, process.stderr):
             if end:
@@ -117,11 +116,6 @@ def test_without_a_terminal_it_fails_with_a_hint(tmp_path: Path, office: Office,
         assert b"may cost $0.084, more than budget.confirm_above ($0.08): say --yes, or --budget USD for less" in said
         assert b"nothing was started" in said
         assert till.state.submits == 0
-
-
-def _worked() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize(
