@@ -24,10 +24,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from fakes import work
+from fakes.work import HANGS
 
 ROOT = Path(__file__).parents[2]
-HANGS = 120.0
-"""Seconds after which a trial is killed and counted as hanging: no measure, the slowest take two on an idle machine."""
 MOST_CALLS = 20_000_000
 """Work of a trial: two or three seconds of an idle machine. The hardest of the corpus needs 12 million."""
 MOST_BYTES = 4 * 2**30

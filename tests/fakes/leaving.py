@@ -18,13 +18,12 @@ from fakes.at_work import at_work
 from fakes.campaign import HERE, environment, results, wait_for_line, write_campaign
 from fakes.gateway import FakeGateway, Faults, _Handler
 from fakes.pausing import LATE
+from fakes.work import HANGS
 
 PICTURES = 12
 AT_ONCE = 4
 PATIENCE, ENDLESS = 1.0, 1e6
 """Seconds that what is under way gets to end: where it never does; and where the run must end without waiting."""
-HANGS = 120.0
-"""Seconds after which a run hangs: no measure of how fast it ends."""
 Held = Literal["turn", "answer", "end", "image"]
 
 

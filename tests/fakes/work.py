@@ -12,6 +12,9 @@ import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+HANGS = 120.0
+"""Seconds after which something hangs: a guard against waiting for ever, not a measure of speed."""
+
 
 @dataclass(slots=True)
 class Work:

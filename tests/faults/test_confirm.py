@@ -14,12 +14,11 @@ import pytest
 from fakes.campaign import command, edit, environment, write_campaign
 from fakes.gateway import Faults
 from fakes.till import PRICE, Office, Till
+from fakes.work import HANGS
 
 from pipeline.emulator import GATEWAYS
 
 OUTPUTS = {"aspect_ratio": ["1:1"], "format": ["png"]}
-HANGS = 120.0
-"""Seconds after which a run hangs: no measure of how fast it ends."""
 QUESTION = "this run may cost $0.084, more than budget.confirm_above ($0.08). Go on? [y/N] "
 ON_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"

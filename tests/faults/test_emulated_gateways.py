@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 from fakes.campaign import HERE, environment, pipeline, plan, results, run, write_campaign
 from fakes.emulated import GATEWAYS, KEYS, addresses, billed, emulating, provider, realistic
+from fakes.work import HANGS
 
 from pipeline.emulator import Emulator, Fault
 from pipeline.types import micro_usd
@@ -303,7 +304,7 @@ def test_what_is_in_flight_can_be_cancelled(tmp_path: Path, gateway: str) -> Non
         while _receipts(manifest) < 2:
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(HANGS) == 130
         said = pipeline("cancel", manifest, env=addresses(emulator)).stdout
         if gateway == "runware":
             assert said.count("no way to stop it") == 2

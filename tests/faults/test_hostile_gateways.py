@@ -19,6 +19,7 @@ import pytest
 from fakes.campaign import edit, pipeline, run
 from fakes.emulated import GATEWAYS, KEYS
 from fakes.hostile import DROP, Asked, Hostile, Reply, campaign, first, hostile, ledger, picture, states
+from fakes.work import HANGS
 
 from pipeline.ledger import open_ledger
 from pipeline.types import micro_usd
@@ -228,7 +229,7 @@ def test_eachlabs_two_equal_requests_in_flight(tmp_path: Path) -> None:
             return None
         number, job = next(numbers), server.accept(asked)
         if number == 1:
-            arrived.wait(60)
+            arrived.wait(HANGS)
             return DROP
         arrived.set()
         searched.wait(0.5)  # a slow answer; test_model.py has this race in virtual time

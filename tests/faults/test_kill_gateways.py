@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from fakes.campaign import HERE, edit, environment, pipeline, results, run, write_campaign
 from fakes.emulated import GATEWAYS, addresses, emulating, provider
+from fakes.work import HANGS
 
 KILLS = 50
 PICTURES = 40
@@ -77,7 +78,7 @@ def _held(manifest: Path, env: dict[str, str]) -> bool:
         env=env,
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=HANGS,
     )
     assert done.returncode in (0, 3), done.stderr
     return done.returncode == 3

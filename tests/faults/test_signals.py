@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from fakes.campaign import wait_for_line, write_campaign
-from fakes.leaving import HANGS, MOMENTS, PATIENCE, PIPES, Gateway, Left, command, holding, leave
+from fakes.leaving import MOMENTS, PATIENCE, PIPES, Gateway, Left, command, holding, leave
+from fakes.work import HANGS
 from soak.signals import judged
 
 from pipeline.engine.core import LEAVE_SECONDS

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes.campaign import edit, environment, pipeline, plan, results, run, write_campaign
+from fakes.work import HANGS
 from jsonschema import Draft202012Validator
 from PIL import Image
 
@@ -359,7 +360,7 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     runner = Path(__file__).parent.parent / "fakes/runner.py"
     command = f"{sys.executable} {runner} plan -v {manifest} | head -1"
     done = subprocess.run(  # noqa: S602  # the pipe is the point
-        command, shell=True, capture_output=True, text=True, env=environment(), timeout=60, check=True
+        command, shell=True, capture_output=True, text=True, env=environment(), timeout=HANGS, check=True
     )
     assert done.stdout
     assert done.stderr == ""

@@ -17,6 +17,7 @@ from fakes.campaign import pipeline, write_campaign
 from fakes.holding import holding
 from fakes.ledgers import filled, made, make
 from fakes.virtual import Clock, Time
+from fakes.work import HANGS
 
 from pipeline.errors import LedgerLocked
 from pipeline.ledger import Holder, check_free, end, held, holder, lock, open_ledger, put_back, read_ledger
@@ -119,7 +120,7 @@ def test_unlock_ends_a_stopped_holder_by_force_only(folder: Path) -> None:
         assert f"held by pid {process.pid}" in unlock(folder, expect=1)
         assert held(folder)
         assert f"ended pid {process.pid}" in unlock(folder, "--force")
-        assert process.wait(10) == -signal.SIGTERM
+        assert process.wait(HANGS) == -signal.SIGTERM
     assert made(folder) == {0, 1, 100}
     with open_ledger(folder, "test"):
         pass
@@ -140,7 +141,7 @@ def test_unlock_ends_a_holder_that_does_not_listen(folder: Path, monkeypatch: py
         who = holder(folder)
         assert who is not None
         assert end(who, folder)
-        assert process.wait(10) == -signal.SIGKILL
+        assert process.wait(HANGS) == -signal.SIGKILL
 
 
 def test_nobody_is_ended_on_another_host(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
