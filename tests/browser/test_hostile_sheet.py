@@ -17,6 +17,7 @@ import pytest
 from browser import fake_sheet
 from browser.hostile_texts import AWAY, PAYLOADS, PWN
 from browser.sheet_page import press, until
+from fakes.work import HANGS
 
 from pipeline.report.view import CellView, DecisionView, PastView, ReferenceView, SheetView
 
@@ -270,7 +271,7 @@ def test_no_payload_of_a_manifest_runs(watch: Watch, tmp_path: Path, policy: boo
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANGS,
     )
     assert done.returncode == 0, done.stderr
     report = folder / "out/c/report.html"

@@ -17,6 +17,7 @@ import pytest
 from browser.reviewing import go, hand_in, noted, open_review, verdict, verdicts
 from browser.sheet_page import data, focused, press
 from fakes.campaign import command, edit, environment, run, write_campaign
+from fakes.work import HANGS
 
 from pipeline.approvals import read_approvals
 from pipeline.manifest import load
@@ -66,7 +67,7 @@ def ended(process: subprocess.Popen[str]) -> None:
     """End who serves, as Ctrl-C does."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=HANGS)
     assert process.returncode == 0, said
     assert "Traceback" not in said
 

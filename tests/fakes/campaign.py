@@ -12,6 +12,8 @@ from typing import Any
 
 from PIL import Image
 
+from fakes.work import HANGS
+
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
 
@@ -71,7 +73,7 @@ def pipeline(
     """Run the command line with the fakes to its end; it must exit as expected, without a traceback."""
     given = command(*arguments, env=env)
     done = subprocess.run(
-        given, capture_output=True, text=True, env=environment() | (env or {}), timeout=120, check=False
+        given, capture_output=True, text=True, env=environment() | (env or {}), timeout=HANGS, check=False
     )
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -11,7 +11,6 @@ import io
 import json
 import socket
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -51,7 +50,6 @@ class State:
     submits: int = 0
     images: int = 0
     polls: int = 0
-    times: list[float] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -87,7 +85,6 @@ class _Handler(BaseHTTPRequestHandler):
         server, state = self.server, self.server.state
         with server.lock:
             state.submits += 1
-            state.times.append(time.monotonic())
             state.headers.append(dict(self.headers))
             fault = server.faults.submit(state.submits)
             if fault == "drop-before":

@@ -29,6 +29,7 @@ from PIL import Image
 from fakes.at_work import at_work
 from fakes.campaign import HERE, environment, write_campaign
 from fakes.emulated import GATEWAYS, KEYS, provider
+from fakes.work import HANGS
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,11 @@ class Hostile(ThreadingHTTPServer):
         command = [sys.executable, str(HERE / "runner.py"), "run", str(manifest)]
         with subprocess.Popen(command, env=environment() | self.env, stderr=subprocess.DEVNULL) as self.victim:
             self.started.set()
-            assert self.victim.wait(60) == -9
+            assert self.victim.wait(HANGS) == -9
 
     def kill(self) -> Reply:
         """End the run that asks with SIGKILL, and answer nothing."""
-        self.started.wait(10)
+        self.started.wait(HANGS)
         assert self.victim is not None
         self.victim.kill()
         self.victim.wait()

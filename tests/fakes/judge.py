@@ -1,8 +1,8 @@
 """A judge of hostile input: runs the command line on it in a process of its own, and measures what that took.
 
 One child imports the pipeline once and forks for every trial, so that a trial costs milliseconds, starts from the same
-idle memory, and can be killed when it hangs. Seconds are processor time (reading waits for nothing, and other
-programs on the machine don't count), megabytes the peak above the idle level.
+idle memory, and can be killed when it hangs. Work is counted in calls (see :mod:`fakes.work`), as seconds depend on the
+machine; megabytes are the peak above the idle level.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from fakes import work
+from fakes.work import HANGS
+
 ROOT = Path(__file__).parents[2]
-HANGS = 30.0
-"""Wall seconds after which a trial is killed and counted as hanging."""
+MOST_CALLS = 20_000_000
+"""Work of a trial: two or three seconds of an idle machine. The hardest of the corpus needs 12 million."""
 MOST_BYTES = 4 * 2**30
 """Address space of a trial: a bomb must not take the machine with it."""
 SHOWN = 200_000
@@ -33,16 +36,16 @@ SHOWN = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a command did: exit code (None: it hung or died), its words, processor seconds, MB above idle."""
+    """What a command did: exit code (None: it hung or died), its words, calls of functions, MB above idle."""
 
     code: int | None
     said: str
-    seconds: float
+    calls: int
     megabytes: float
     crash: str  # the traceback, or how it died; empty when all is well
 
     def faults(self, *codes: int) -> list[str]:
-        """What is wrong with it: more than two seconds or 300 MB, a crash, another exit code than these."""
+        """What is wrong with it: too much work, more than 300 MB, a crash, another exit code than these."""
         found = []
         if self.crash:
             found.append(self.crash)
@@ -50,8 +53,8 @@ class Verdict:
             found.append(f"exit code {self.code}")
         if "Traceback" in self.said:
             found.append("a traceback")
-        if self.seconds > 2:
-            found.append(f"{self.seconds:.1f} s")
+        if self.calls > MOST_CALLS:
+            found.append(f"{self.calls:,} calls")
         if self.megabytes > 300:
             found.append(f"{self.megabytes:.0f} MB")
         return found
@@ -119,7 +122,7 @@ def _trial(folder: str, argv: Sequence[str]) -> dict[str, object]:
         return {
             "code": told.get("code"),
             "said": said.read(SHOWN).decode("utf-8", "replace"),
-            "seconds": usage.ru_utime + usage.ru_stime,
+            "calls": told.get("calls", 0),
             "megabytes": (usage.ru_maxrss - told.get("idle", 0)) / 1024,
             "crash": told.get("crash", "") or crash or ("" if status == 0 else f"died with status {status}"),
         }
@@ -131,20 +134,22 @@ def _child(folder: str, argv: Sequence[str], said: int, answer: int) -> NoReturn
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     code, crash = None, ""
-    try:
-        os.chdir(folder)
-        os.dup2(said, 1)
-        os.dup2(said, 2)
-        code = main(list(argv))
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1
-    except BaseException:  # whatever it is, it is the verdict
-        crash = traceback.format_exc()[-3000:]
+    with work.calls() as done:
+        try:
+            os.chdir(folder)
+            os.dup2(said, 1)
+            os.dup2(said, 2)
+            code = main(list(argv))
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+        except BaseException:  # whatever it is, it is the verdict
+            crash = traceback.format_exc()[-3000:]
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
-        os.write(answer, json.dumps({"code": code, "idle": idle, "crash": crash}).encode())
+        told = {"code": code, "idle": idle, "crash": crash, "calls": done.calls}
+        os.write(answer, json.dumps(told).encode())
         os._exit(0)
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,12 +17,13 @@ from typing import Any, Literal
 from fakes.at_work import at_work
 from fakes.campaign import HERE, environment, results, wait_for_line, write_campaign
 from fakes.gateway import FakeGateway, Faults, _Handler
+from fakes.pausing import LATE
+from fakes.work import HANGS
 
 PICTURES = 12
 AT_ONCE = 4
-GRACE, BUSY = 0.1, 1.0
-"""Seconds after a signal in which a paid call may still leave; and arrive, where they flow on a busy machine."""
-HANGS = 30.0
+PATIENCE, ENDLESS = 1.0, 1e6
+"""Seconds that what is under way gets to end: where it never does; and where the run must end without waiting."""
 Held = Literal["turn", "answer", "end", "image"]
 
 
@@ -45,13 +44,8 @@ class Moment:
         return self.holds is not None or self.pause == "writing"
 
     @property
-    def flows(self) -> bool:
-        """Whether paid calls leave all the time when it comes."""
-        return self.holds == "image" or self.pause == "writing" or self.after is not None
-
-    @property
-    def slow(self) -> bool:
-        """Whether it takes all the time that a paid call or a picture has to end."""
+    def endless(self) -> bool:
+        """Whether what is under way never ends, so that the run leaves when its patience is over."""
         return self.engaged and self.holds not in ("turn", "end") and not self.released
 
 
@@ -73,8 +67,7 @@ class Left:
     """How a run left, and what came after. Money in pictures."""
 
     code: int
-    seconds: float  # from the (last) signal to its end
-    late: int  # paid calls that left after the (first) signal and its grace
+    late: int  # paid calls that left after the (first) signal
     said: str
     next_code: int
     next_said: str
@@ -89,10 +82,6 @@ class Left:
 
 class _Holding(_Handler):
     server: Gateway
-
-    def do_POST(self) -> None:  # noqa: N802  # as the parent calls it
-        self.server.arrivals.append(time.monotonic())
-        super().do_POST()
 
     def answer(self, status: int, value: object, headers: dict[str, str] | None = None) -> None:
         if self.command == "POST":
@@ -115,7 +104,7 @@ class _Holding(_Handler):
 
 
 class Gateway(FakeGateway):
-    """The fake gateway, which holds back answers, the end of its jobs, or images; and knows when calls arrived."""
+    """The fake gateway, which holds back answers, the end of its jobs, or images."""
 
     def __init__(self, holds: Held | None) -> None:
         super().__init__(Faults(polls=10**9 if holds == "end" else 0))
@@ -125,7 +114,6 @@ class Gateway(FakeGateway):
         self.holds = holds
         self.held: Counter[str] = Counter()
         self.release = threading.Event()
-        self.arrivals: list[float] = []
 
     def hold(self, what: str) -> None:
         """Wait, if this is held back."""
@@ -146,15 +134,13 @@ def leave(folder: Path, moment: Moment, sign: signal.Signals, *, twice: bool = F
         provider = {"name": "fake", "base_url": gateway.url, "concurrency": AT_ONCE}
         outputs = {"aspect_ratio": ["1:1"], "format": ["png"]}
         manifest = write_campaign(folder, count=PICTURES, provider=provider, outputs=outputs)
-        with _held_at(moment, manifest, gateway) as (process, go):
-            wall, first = time.time(), time.monotonic()
-            given = first
+        patience = PATIENCE if moment.endless and not twice else ENDLESS
+        with _held_at(moment, manifest, gateway, patience) as (process, go):
             process.send_signal(sign)
             said = ""
             if moment.released or twice:
                 said = wait_for_line(process, "stopping")
             if twice:
-                given = time.monotonic()
                 process.send_signal(sign)
             elif moment.released:
                 gateway.release.set()
@@ -164,27 +150,14 @@ def leave(folder: Path, moment: Moment, sign: signal.Signals, *, twice: bool = F
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGABRT)  # and it says where it hangs
                 said += process.communicate()[1]
-            seconds = time.monotonic() - given
-        arrived = first + (BUSY if moment.flows else GRACE)
-        late = max(sum(arrival > arrived for arrival in gateway.arrivals), _begun(manifest, wall + GRACE))
         gateway.release.set()
         gateway.holds, gateway.faults = None, Faults(polls=0)
-        after = subprocess.run(command(manifest, "runner.py"), **PIPES, timeout=60, check=False)
+        after = subprocess.run(command(manifest, "runner.py"), **PIPES, timeout=HANGS, check=False)
         done = 0
         with contextlib.suppress(FileNotFoundError):
             done = sum(cell["state"] == "done" for cell in results(manifest))
         billed = Counter(gateway.state.billed)
-    return Left(process.returncode, seconds, late, said, after.returncode, after.stderr, done, billed)
-
-
-def _begun(manifest: Path, moment: float) -> int:
-    """How many requests the ledger says were begun after a moment, in Unix seconds."""
-    ledger = manifest.parent / "out/test/.pipeline/ledger.sqlite"
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as db:
-            return int(db.execute("SELECT count(*) FROM requests WHERE created > ?", (moment,)).fetchone()[0])
-    except sqlite3.OperationalError:
-        return 0  # there is none yet
+    return Left(process.returncode, said.count(LATE), said, after.returncode, after.stderr, done, billed)
 
 
 PIPES: dict[str, Any] = {
@@ -202,7 +175,7 @@ def command(manifest: Path, program: object, *words: object) -> list[str]:
 
 @contextlib.contextmanager
 def _held_at(
-    moment: Moment, manifest: Path, gateway: Gateway
+    moment: Moment, manifest: Path, gateway: Gateway, patience: float
 ) -> Iterator[tuple[subprocess.Popen[str], Callable[[], None]]]:
     """A run that has come to where something is held, and what lets it go on."""
     told, ready = os.pipe()
@@ -212,8 +185,8 @@ def _held_at(
         let_go = contextlib.ExitStack()
         let_go.callback(os.close, go)
         ends.push(let_go)
-        held = ("pausing.py", moment.pause, ready, wait) if moment.pause else ("runner.py",)
-        process = subprocess.Popen(command(manifest, *held), **PIPES, pass_fds=(ready, wait))
+        words = command(manifest, "pausing.py", moment.pause, ready, wait, patience)
+        process = subprocess.Popen(words, **PIPES, pass_fds=(ready, wait))
         os.close(ready)
         os.close(wait)
         if moment.after is not None:

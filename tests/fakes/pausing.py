@@ -1,6 +1,8 @@
 """The command line, held at one place: it says that it is there, and goes on when it is told to, or never.
 
-``pausing.py PLACE READY GO …``: a byte goes to the file descriptor READY; the end of GO lets it go on.
+``pausing.py PLACE READY GO PATIENCE …``: a byte goes to the file descriptor READY; the end of GO lets it go on. With an
+empty place it is not held. PATIENCE: the seconds that what is under way has to end, after a signal. A paid call that
+leaves after the signal is reported on standard error.
 """
 
 from __future__ import annotations
@@ -15,7 +17,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from pipeline import media, publish, restore
 from pipeline.cli import main
+from pipeline.engine import Engine, core
+from pipeline.engine.wire import Wire
 from pipeline.ledger import Ledger
+from pipeline.types import Answer, Call
+
+LATE = "a paid call left after the signal"
 
 PLACES: dict[str, tuple[Any, str]] = {
     "planning": (Ledger, "snapshot"),
@@ -38,8 +45,28 @@ def _pause(place: str, ready: int, go: int) -> None:
     setattr(module, name, waits)
 
 
+def _witness() -> None:
+    """Report each paid call that leaves after the engine was told to stop: both happen in one thread, in this order."""
+    stop, send, stopped = Engine.stop, Wire.send, []
+
+    def stopping(engine: Engine) -> None:
+        stopped.append(True)
+        stop(engine)
+
+    async def sending(wire: Wire, call: Call) -> Answer:
+        if stopped and call.paid:
+            sys.stderr.write(f"{LATE}\n")
+        return await send(wire, call)
+
+    Engine.stop, Wire.send = stopping, sending  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
     import fakes.runner  # noqa: F401  # the fake dialects, and short waits: of this process only
 
-    _pause(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
-    sys.exit(main(sys.argv[4:]))
+    place, ready, go, patience, *words = sys.argv[1:]
+    if place:
+        _pause(place, int(ready), int(go))
+    core.LEAVE_SECONDS = float(patience)
+    _witness()
+    sys.exit(main(words))

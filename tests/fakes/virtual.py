@@ -45,8 +45,8 @@ class Clock:
         return EPOCH + self.now
 
 
-class _Time:
-    """What the pipeline's modules see instead of ``time``."""
+class Time:
+    """What the pipeline's modules see instead of ``time``; who sleeps moves the clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -58,6 +58,9 @@ class _Time:
         return self._clock.now
 
     perf_counter = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self._clock.now += seconds
 
     def __getattr__(self, name: str) -> Any:
         return getattr(time, name)
@@ -170,7 +173,7 @@ def virtual(clock: Clock, seed: int = 0) -> Iterator[Signals]:
         return real_run(function, *arguments, backend_options={"loop_factory": lambda: VirtualLoop(clock)})
 
     fakes: dict[Any, tuple[str, Any]] = {
-        time: ("time", _Time(clock)),
+        time: ("time", Time(clock)),
         uuid: ("uuid", _Ids(seed)),
         datetime: ("datetime", _calendar(clock)),
     }

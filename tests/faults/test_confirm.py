@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 from fakes.campaign import command, edit, environment, write_campaign
 from fakes.gateway import Faults
 from fakes.till import PRICE, Office, Till
+from fakes.work import HANGS
 
 from pipeline.emulator import GATEWAYS
 
@@ -60,7 +60,7 @@ def answered(manifest: Path, answer: bytes) -> tuple[int, str]:
                 answer = b""
     finally:
         os.close(ours)
-    return process.wait(30), shown.decode()
+    return process.wait(HANGS), shown.decode()
 
 
 def _read(terminal: int) -> bytes:
@@ -94,11 +94,10 @@ def test_the_question_on_a_terminal(tmp_path: Path, office: Office, answer: byte
 
 @pytest.mark.parametrize("terminal", ["none", "open pipe", "only standard error"])
 def test_without_a_terminal_it_fails_with_a_hint(tmp_path: Path, office: Office, terminal: str) -> None:
-    """Exit 1 within two seconds, with what to say instead, nothing called; it waits for nobody."""
+    """Exit 1 with what to say instead, nothing called; it waits for nobody: whoever could answer says nothing."""
     ours, theirs = pty.openpty()
     with office.till() as till:
         manifest = campaign(tmp_path, till)
-        before = _worked()
         process = subprocess.Popen(
             command("run", manifest),
             stdin=subprocess.DEVNULL if terminal == "none" else subprocess.PIPE,
@@ -106,8 +105,7 @@ def test_without_a_terminal_it_fails_with_a_hint(tmp_path: Path, office: Office,
             stderr=theirs if terminal == "only standard error" else subprocess.PIPE,
             env=environment(),
         )
-        assert process.wait(30) == 1
-        assert _worked() - before < 2, "seconds of work: of waiting there is none, and the machine may be busy"
+        assert process.wait(HANGS) == 1
         said = _read(ours) if process.stderr is None else process.stderr.read()
         for end in (process.stdin, process.stdout, process.stderr):
             if end:
@@ -117,11 +115,6 @@ def test_without_a_terminal_it_fails_with_a_hint(tmp_path: Path, office: Office,
         assert b"may cost $0.084, more than budget.confirm_above ($0.08): say --yes, or --budget USD for less" in said
         assert b"nothing was started" in said
         assert till.state.submits == 0
-
-
-def _worked() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from fakes import broken
 from fakes.campaign import HERE, environment, results, write_campaign
 from fakes.gateway import FakeGateway, Faults, serving
 from fakes.order import violations
+from fakes.work import HANGS
 
 Check = Callable[[str, Path], list[str]]
 
@@ -39,7 +40,7 @@ def order(variant: str, folder: Path) -> list[str]:
     with serving() as gateway:
         manifest, record = campaign(folder, gateway, "fake", 3), folder / "record"
         process = start(variant, manifest, record)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=HANGS)
         assert process.returncode == 0, said
     events, out = broken.read(record), folder / "out/test"
     assert [event.what for event in events].count("post") == 3, "the record misses the paid calls"
@@ -57,7 +58,7 @@ def killed(variant: str, folder: Path, moment: str) -> tuple[FakeGateway, Path, 
     release = threading.Event()
 
     def hold(answer: int | None) -> Callable[[int], int | None]:
-        return lambda n: answer if release.wait(30) else None
+        return lambda n: answer if release.wait(HANGS) else None
 
     faults = Faults(submit=hold(None)) if moment == "submits" else Faults(poll=hold(200))  # type: ignore[arg-type]
     with serving(faults) as gateway:
@@ -70,7 +71,7 @@ def killed(variant: str, folder: Path, moment: str) -> tuple[FakeGateway, Path, 
         process.communicate()
         release.set()
         again = start(variant, manifest)
-        _, said = again.communicate(timeout=60)
+        _, said = again.communicate(timeout=HANGS)
         return gateway, manifest, subprocess.CompletedProcess([], again.returncode, "", said)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from fakes.campaign import edit, owed, pipeline, plan, results, run, start, wait_for_line, write_campaign
 from fakes.gateway import FakeGateway, Faults, serving
+from fakes.work import HANGS
 
 
 def campaign(folder: Path, gateway: FakeGateway, name: str = "fake", **keys: object) -> Path:
@@ -142,7 +143,7 @@ def test_an_accepted_request_is_fetched_though_nobody_wants_it_any_more(tmp_path
         process = start(manifest)
         wait_for_submits(gateway, 1, process)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        process.communicate(timeout=HANGS)
         gateway.faults.polls = 0
         edit(manifest, prompts={"table": {"text": "Place @Image1 on a shelf."}})
         assert run(manifest)["made"] == 2
@@ -310,7 +311,7 @@ def test_an_interrupt_leaves_cleanly_with_everything_persisted(tmp_path: Path, s
         process = start(manifest)
         wait_for_submits(gateway, 4, process)
         process.send_signal(sign)
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=HANGS)
         assert process.returncode == 130, stderr
         assert "Traceback" not in stderr
         accepted = sum(gateway.state.billed.values())
@@ -325,7 +326,7 @@ def test_an_interrupt_waits_for_the_answer_to_a_paid_call(tmp_path: Path) -> Non
     release = threading.Event()
 
     def hang(_: int) -> None:
-        release.wait(30)
+        release.wait(HANGS)
 
     with serving(Faults(submit=hang)) as gateway:
         manifest = campaign(tmp_path, gateway, "fake-none", count=1, outputs={})
@@ -334,7 +335,7 @@ def test_an_interrupt_waits_for_the_answer_to_a_paid_call(tmp_path: Path) -> Non
         process.send_signal(signal.SIGINT)
         wait_for_line(process, "stopping")
         release.set()
-        process.communicate(timeout=10)
+        process.communicate(timeout=HANGS)
         assert process.returncode == 130
         assert run(manifest)["made"] == 1
     assert (gateway.state.submits, sum(gateway.state.billed.values())) == (1, 1)
@@ -345,7 +346,7 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
     release = threading.Event()
 
     def hang(_: int) -> None:
-        release.wait(30)
+        release.wait(HANGS)
 
     with serving(Faults(submit=hang)) as gateway:
         manifest = campaign(tmp_path, gateway)
@@ -354,7 +355,7 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         wait_for_line(process, "stopping")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=3)
+        process.communicate(timeout=HANGS)
         release.set()
         gateway.faults.submit = lambda _: None
         assert process.returncode == 130

@@ -19,6 +19,7 @@ import pytest
 from fakes.campaign import edit, pipeline, run
 from fakes.emulated import GATEWAYS, KEYS
 from fakes.hostile import DROP, Asked, Hostile, Reply, campaign, first, hostile, ledger, picture, states
+from fakes.work import HANGS
 
 from pipeline.ledger import open_ledger
 from pipeline.types import micro_usd
@@ -228,10 +229,10 @@ def test_eachlabs_two_equal_requests_in_flight(tmp_path: Path) -> None:
             return None
         number, job = next(numbers), server.accept(asked)
         if number == 1:
-            arrived.wait(5)
+            arrived.wait(HANGS)
             return DROP
         arrived.set()
-        searched.wait(0.5)  # in vain, unless the other one is searched for too early
+        searched.wait(0.5)  # a slow answer; test_model.py has this race in virtual time
         return Reply(200, {"status": "success", "predictionID": job})
 
     with hostile(racing) as server:
@@ -239,6 +240,29 @@ def test_eachlabs_two_equal_requests_in_flight(tmp_path: Path) -> None:
         assert run(manifest, env=server.env)["made"] == server.billed == 18
         assert ledger(manifest, "SELECT count(DISTINCT sha256), count(*) FROM pictures") == [(18, 18)]
         assert len(server.jobs) == 2
+
+
+def test_runware_polls_of_several_requests_share_a_post(tmp_path: Path) -> None:
+    """Eight requests are in work until one POST asks for them all; the one that fails leaves the others alone."""
+    together: list[int] = []
+
+    def working(server: Hostile, asked: Asked) -> Reply | None:
+        if asked.kind != "result":
+            return None
+        together.append(len(asked.body))
+        tasks = [task["taskUUID"] for task in asked.body]
+        if max(together) < 8:
+            return Reply(200, {"data": [{"taskUUID": task, "status": "processing"} for task in tasks]})
+        bad = next(iter(server.jobs))
+        error = {"code": "invalidProviderContent", "taskUUID": bad, "message": "flagged"}
+        data = [entry for task in tasks if task != bad for entry in server.results(task)]
+        return Reply(200, {"data": data, "errors": [error] if bad in tasks else []})
+
+    with hostile(working) as server:
+        manifest = campaign(tmp_path, "runware", count=8, settings={"concurrency": 8})
+        done = run(manifest, env=server.env, expect=3)
+        assert (done["made"], done["failed"]) == (7, 1)
+        assert max(together) == 8
 
 
 # ── pictures that do not come ───────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fakes.campaign import edit, pipeline, plan, results, run, start, write_campaign
 from fakes.gateway import FakeGateway, Faults, serving
+from fakes.work import HANGS
 from faults.test_gateway_faults import campaign, wait_for_submits
 
 from pipeline.ledger import open_ledger
@@ -213,7 +214,7 @@ def test_waiting_for_a_turn_is_not_uncertain(tmp_path: Path) -> None:
         process = start(manifest)
         wait_for_submits(gateway, 1, process)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=HANGS)
         gateway.faults.submit = lambda n: None
         assert run(manifest)["made"] == 1
         assert billed(gateway) == 1

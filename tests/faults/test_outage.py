@@ -9,6 +9,7 @@ from pathlib import Path
 from fakes.campaign import results, run, start, wait_for_line, write_campaign
 from fakes.emulated import addresses, billed, emulating, provider
 from fakes.gateway import Faults, serving
+from fakes.work import HANGS
 
 
 def wait_until(met: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -32,7 +33,7 @@ def test_a_run_outlives_an_outage(tmp_path: Path) -> None:
         emulator.pause("runware")
         wait_for_line(process, "pausing, and trying again one by one")
         emulator.resume("runware")
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=HANGS)
         assert process.returncode == 0, said
         assert "provider runware: answers again" in said
         assert billed(emulator)[0] == 8
@@ -49,7 +50,7 @@ def test_the_preferred_provider_takes_over_again_when_it_is_back(tmp_path: Path)
         wait_until(lambda: emulator.bill("eachlabs")["pictures"] >= 3, process)
         before = emulator.bill("runware")["pictures"]
         emulator.resume("runware")
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=HANGS)
         assert process.returncode == 0, said
         assert emulator.bill("runware")["pictures"] > before + 5
         assert billed(emulator)[0] == len({line["key"] for line in results(manifest)}) == 40
@@ -74,6 +75,6 @@ def test_who_never_answers_is_given_up_soon(tmp_path: Path) -> None:
         url = gateway.url
     manifest = write_campaign(tmp_path, provider={"name": "fake", "base_url": url}, outputs={})
     process = start(manifest)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=HANGS)
     assert process.returncode == 3, said
     assert "provider fake stopped: can't reach the gateway" in said

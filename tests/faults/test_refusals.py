@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from fakes.campaign import run, start, write_campaign
+from fakes.campaign import run, write_campaign
 from fakes.emulated import addresses, emulating, provider
 from fakes.gateway import Faults, serving
+from soak.script import Paid, Script
+from soak.world import small_world
 
 from pipeline.emulator import Fault
 
 OUTPUTS = {"aspect_ratio": ["1:1"], "format": ["png"]}
 
 
-@pytest.mark.parametrize("value", ["0", "-5", "Wed, 21 Oct 2015 07:28:00 GMT", "0.001"])
-def test_at_once_is_no_answer_to_a_refusal(tmp_path: Path, value: str) -> None:
-    """For two seconds (a hundred real ones) all submits are told to come again at once: few do."""
-    begun: list[float] = []
+FEW = "in vain: the first of each worker, and one after each of ever longer waits"
+AT_ONCE = {"0": 0.0, "-5": -5.0, "a date that is over": -1000.0, "0.001": 0.001}
 
-    def submit(_: int) -> tuple[int, dict[str, str]] | None:
-        begun.append(time.monotonic())
-        return (429, {"retry-after": value}) if begun[-1] < begun[0] + 2.0 else None
 
-    with serving(Faults(submit=submit)) as gateway:
+@pytest.mark.parametrize("after", AT_ONCE)
+def test_at_once_is_no_answer_to_a_refusal(after: str) -> None:
+    """For a hundred seconds all submits are told to come again at once: few do, and the same run makes everything."""
+    refusal = Paid("429-date" if "date" in after else "429", after=AT_ONCE[after])
+    with small_world("fal", products=3, concurrency=8) as world:
+        world.variants = 21
+        world.run(Script(refused=(refusal, 100.0)))
+        assert len(world.rows("SELECT * FROM pictures")) == 63
+        submits = world.run_.points["paid"]
+    assert submits <= 21 + 8 + 14, FEW
+
+
+def test_refused_at_once_one_run_finishes_everything(tmp_path: Path) -> None:
+    """The same on a real socket, for the first dozen submits."""
+    with serving(Faults(submit=lambda n: (429, {"retry-after": "0"}) if n <= 12 else None)) as gateway:
         only = {"name": "fake", "base_url": gateway.url, "concurrency": 8}
         manifest = write_campaign(tmp_path, count=20, provider=only, outputs=OUTPUTS)
         assert run(manifest)["made"] == 20
-    assert len(begun) <= 20 + 8 + 14, "the first of each worker, and one after each of ever longer waits"
 
 
 def test_an_upload_that_is_refused_waits_as_a_paid_call_does(tmp_path: Path) -> None:
@@ -50,26 +58,10 @@ def test_a_poll_that_is_refused_is_asked_again_for_as_long_as_it_takes(tmp_path:
         assert run(manifest)["made"] == 2
 
 
-def test_a_503_that_is_certainly_unpaid_slows_its_lane(tmp_path: Path) -> None:
-    """AIML API says 503 to everything for a while: its pictures are made in the same run, and few asked for in vain."""
-    always = Fault("submit", "status", every=1, value="503")
-    with emulating(gateways=("aimlapi",), faults=(always,)) as emulator:
-        manifest = write_campaign(
-            tmp_path, count=60, model="kling-image-o1", provider=provider("aimlapi"), outputs=OUTPUTS
-        )
-        process = start(manifest, "--json", env=addresses(emulator))
-        while not emulator.log("aimlapi"):
-            _wait(process)
-        begun = time.monotonic()
-        while time.monotonic() < begun + 1.0:
-            _wait(process)
-        emulator.faults("aimlapi", ())
-        assert process.communicate(timeout=60)[0]
-        assert process.returncode == 0
-        assert len([entry for entry in emulator.log("aimlapi") if entry["kind"] == "submit"]) <= 60 * 1.3
-
-
-def _wait(process: subprocess.Popen[str]) -> None:
-    """A moment, in which the run goes on."""
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.01)
+def test_a_503_that_is_certainly_unpaid_slows_its_lane() -> None:
+    """AIML API says 503 to everything for a minute: the same run makes its pictures, and few are asked for in vain."""
+    with small_world("aimlapi", products=3, concurrency=10) as world:
+        world.variants = 40
+        world.run(Script(refused=(Paid("503-unpaid"), 50.0)))
+        assert len(world.rows("SELECT * FROM pictures")) == 120
+        assert world.run_.points["paid"] <= 60 + 10 + 14, FEW

@@ -97,7 +97,7 @@ def _witness() -> None:
 
     from pipeline.engine.wire import Wire
 
-    send, heard = Wire.send, deque[str](maxlen=60)
+    send, heard = Wire.send, deque[str](maxlen=200)
 
     async def told(wire: Wire, call: Any) -> Any:
         if heard:

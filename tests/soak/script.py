@@ -50,7 +50,7 @@ class Script:
     """The faults of one run, in the order of the calls; when they are used up, all is well.
 
     ``kill``, ``interrupt``: the N-th time that the run comes to a point; ``disk``: from the N-th commit on the disk is
-    full, or it finds no thread (``threads``).
+    full, or it finds no thread (``threads``); ``refused``: every paid call, for so many seconds.
     """
 
     paid: tuple[Paid, ...] = ()
@@ -59,6 +59,7 @@ class Script:
     kill: tuple[str, int] | None = None
     interrupt: tuple[str, int] | None = None
     disk: tuple[str, int] | None = None
+    refused: tuple[Paid, float] | None = None
 
 
 POINTS = ("commit", "committed", "send", "accepted", "answer", "picture", "written")

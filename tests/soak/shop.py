@@ -11,7 +11,6 @@ import hashlib
 import socket
 import struct
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,7 +39,6 @@ class Shop(FakeGateway):
         self.whole: dict[str, int] = {}  # SHA-256 of every picture as it is → its job's number
         self.dead: dict[str, int] = {}  # link → its status
         self.asked_dead = 0
-        self.begun = 0.0
         self.closing = threading.Event()
         self.fetched = threading.Condition()
 
@@ -60,10 +58,6 @@ class Shop(FakeGateway):
 class Shopkeeper(gateway._Handler):
     server: Shop
     disable_nagle_algorithm = True
-
-    def do_POST(self) -> None:  # noqa: N802  # as the parent calls it
-        self.server.begun = self.server.begun or time.time()
-        super().do_POST()
 
     def answer(self, status: int, value: object, headers: dict[str, str] | None = None) -> None:
         """Give every link anew with every poll."""

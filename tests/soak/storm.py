@@ -37,10 +37,6 @@ SPEED, FAST = 20.0, 50.0
 MINUTE = 60.0
 CAP = 120.0
 """Seconds that an absurd ``Retry-After`` may hold a lane."""
-ON_ITS_WAY = 0.5
-"""Seconds after a refusal in which a call may come that says that it left before it was heard: some milliseconds on an
-idle machine.
-"""
 MOST = 1.3
 """Submits in all, in those that are needed."""
 PICTURES, FEWEST = 300, 75
@@ -107,14 +103,12 @@ class Weather:
     def judge(self, refusal: Refusal, now: float, kind: str, heard: bool) -> None:
         """A call has come while a refusal still holds."""
         after = now - refusal.at
-        if not heard and after < ON_ITS_WAY:
-            self.passed += 1
-            self.latest = max(self.latest, after)
+        if heard:
+            early = f"{refusal.until - now:.3f} s early, though it was heard"
+            self.early.append(f"a {kind} {after:.3f} s after refusal {refusal.number}, {early}")
             return
-        told = "though it was heard" if heard else "and it was never heard"
-        self.early.append(
-            f"a {kind} {after:.3f} s after refusal {refusal.number}, {refusal.until - now:.3f} s early, {told}"
-        )
+        self.passed += 1
+        self.latest = max(self.latest, after)
 
     def retry_after(self, number: int, *, vague: bool) -> str:
         """What a refusal says of when, and note it; ``vague``: it may say nothing that can be read."""

@@ -96,7 +96,10 @@ class MemoryWire:
     async def paid(self, call: Call) -> Answer:
         """A paid call: not sent, refused for now or for good, or accepted; then answered, or not."""
         run, account = self.world.run_, self.account
+        run.points["paid"] += 1
         fault = run.paid.popleft() if run.paid else Paid()
+        if run.script.refused and self.world.clock.unix() < run.since + run.script.refused[1]:
+            fault = run.script.refused[0]
         if refusal := await self.arrived(fault):
             return refusal
         match fault.kind:
@@ -131,7 +134,7 @@ class MemoryWire:
         match fault.kind:
             case "unsent":
                 raise TryLater("can't reach the gateway (ConnectError)")
-            case "429" | "503" | "429-date" | "429-bare" | "503-bare" | "401" | "402":
+            case "429" | "503" | "429-date" | "429-bare" | "503-bare" | "503-unpaid" | "401" | "402":
                 return self.not_now(fault.kind, fault.after)
         return None
 
@@ -160,6 +163,8 @@ class MemoryWire:
     def not_now(self, kind: str, after: float) -> Answer:
         """A refusal of the moment."""
         status, _, how = kind.partition("-")
+        if how == "unpaid":  # as AIML API words an error that is not billed
+            return Answer(int(status), {}, {"message": "not now", "path": "/v1/images/generations"})
         if how == "bare" or status in ("401", "402"):
             return Answer(int(status), {}, {"error": "not now"})
         text = email.utils.formatdate(self.world.clock.unix() + after, usegmt=True) if how == "date" else f"{after:g}"

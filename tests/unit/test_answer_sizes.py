@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import tracemalloc
 import zlib
 
 import anyio
 import pytest
+from fakes import work
 from fakes.hostile import Reply, hostile
 
 from pipeline.addresses import Reach
@@ -73,14 +73,9 @@ def test_a_bomb_takes_no_more_than_is_allowed(encoding: str) -> None:
     pack = {"gzip": gzip.compress, "deflate": zlib.compress, "bare": bare}[encoding]
     body = pack(b"0" * 128 * MOST)
     assert len(body) < MOST
-    tracemalloc.start()
-    try:
-        with pytest.raises(LostAnswer, match="larger than 1 MiB"):
-            asked(body, "deflate" if encoding == "bare" else encoding)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 8 * MOST
+    with work.memory() as done, pytest.raises(LostAnswer, match="larger than 1 MiB"):
+        asked(body, "deflate" if encoding == "bare" else encoding)
+    assert done.peak < 8 * MOST
 
 
 @pytest.mark.parametrize("over", [0, 1])
@@ -100,14 +95,10 @@ def test_the_cap_is_exact(encoding: str | None, over: int) -> None:
 def test_what_is_packed_twice_is_not_unpacked(encoding: str) -> None:
     """It says nothing, and its status stands: a 429 that can't be read is still one."""
     bomb = gzip.compress(gzip.compress(b"0" * 64 * MOST))
-    tracemalloc.start()
-    try:
+    with work.memory() as done:
         answer = asked(bomb, encoding, 429)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
     assert (answer.status, answer.json) == (429, None)
-    assert peak < 4 * MOST
+    assert done.peak < 4 * MOST
     assert asked(b"\x28\xb5\x2f\xfd packed in another way", encoding, 429).json is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from fakes.virtual import Clock, virtual
 
 from pipeline import budget as budget_module
 from pipeline.budget import Budget, Cap, midnight
@@ -53,12 +54,13 @@ def test_a_set_s_cap_is_for_its_own_pictures() -> None:
 
 def test_a_day_s_cap_begins_anew_at_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was reserved yesterday and is settled today takes nothing from today, and gives nothing back to it."""
-    now = [time.time()]
+    today, tomorrow = 86400.0 * 20_000, 86400.0 * 20_001
+    now = [today + 3600]
     monkeypatch.setattr(budget_module.time, "time", lambda: now[0])
-    budget = Budget([Cap("day", 100, 100, since=midnight(), until=midnight(1))])
+    budget = Budget([Cap("day", 100, 100, since=today, until=tomorrow)])
     hold = budget.reserve(100, "mugs")
     assert budget.exceeded(1, "mugs") == "day"
-    now[0] = midnight(1)
+    now[0] = tomorrow
     monkeypatch.setattr(budget_module, "midnight", lambda days=0: now[0] + 86400 * days)
     assert budget.exceeded(100, "mugs") == ""
     budget.reserve(60, "mugs")
@@ -69,7 +71,9 @@ def test_a_day_s_cap_begins_anew_at_midnight(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_midnight_is_the_machine_s_own() -> None:
     """Today began at 0:00 local time, at most 25 hours ago, and tomorrow is 23 to 25 hours later."""
-    today = time.localtime(midnight())
+    with virtual(Clock()):
+        begun, next_day = midnight(), midnight(1)
+    today = time.localtime(begun)
     assert (today.tm_hour, today.tm_min, today.tm_sec) == (0, 0, 0)
-    assert 0 <= time.time() - midnight() <= 25 * 3600
-    assert 23 * 3600 <= midnight(1) - midnight() <= 25 * 3600
+    assert 0 <= Clock().unix() - begun <= 25 * 3600
+    assert 23 * 3600 <= next_day - begun <= 25 * 3600

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from fakes.campaign import edit, environment, pipeline, plan, results, run, write_campaign
+from fakes.work import HANGS
 from jsonschema import Draft202012Validator
 from PIL import Image
 
@@ -251,7 +253,7 @@ def test_exit_codes_of_plan(campaign: Path) -> None:
 def test_a_broken_reference_fails_its_picture_with_a_reason(tmp_path: Path) -> None:
     """A reference with a damaged body passes the plan (nothing is decoded), and fails alone in the run."""
     manifest = write_campaign(tmp_path, count=2, outputs=OUTPUTS)
-    noise = Image.frombytes("RGB", (400, 400), os.urandom(480000))
+    noise = Image.frombytes("RGB", (400, 400), random.randbytes(480000))
     noise.save(tmp_path / "p0.png")
     data = bytearray((tmp_path / "p0.png").read_bytes())
     data[200_000:200_100] = bytes(100)
@@ -361,7 +363,7 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     runner = Path(__file__).parent.parent / "fakes/runner.py"
     command = f"{sys.executable} {runner} plan -v {manifest} | head -1"
     done = subprocess.run(  # noqa: S602  # the pipe is the point
-        command, shell=True, capture_output=True, text=True, env=environment(), timeout=60, check=True
+        command, shell=True, capture_output=True, text=True, env=environment(), timeout=HANGS, check=True
     )
     assert done.stdout
     assert done.stderr == ""

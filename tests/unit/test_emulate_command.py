@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fakes.campaign import environment
+from fakes.work import HANGS
 
 import pipeline.emulator
 from pipeline.cli import main
@@ -42,7 +43,7 @@ class Running:
     def __init__(self, *arguments, lines):
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.process = subprocess.Popen(command(*arguments), text=True, env=environment(), **pipes)
-        self._guard = threading.Timer(60, self.process.kill)
+        self._guard = threading.Timer(HANGS, self.process.kill)
         self._guard.start()
         self.ready = "".join(self.process.stdout.readline() for _ in range(lines))
 
@@ -53,7 +54,7 @@ class Running:
     def end(self, number=signal.SIGINT):
         """End it, and return its exit code and what else it said."""
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=5)
+        out, err = self.process.communicate(timeout=HANGS)
         assert out == "", "a shell may read what goes to standard output"
         assert "Traceback" not in err
         return self.process.returncode, err
@@ -75,7 +76,7 @@ def emulating(*arguments, lines):
 
 def ask(url, key="k", **changes):
     headers = {"Authorization": f"Bearer {key}"}
-    return httpx.post(f"{url}{PATH}", json=ASK | changes, headers=headers, trust_env=False, timeout=30)
+    return httpx.post(f"{url}{PATH}", json=ASK | changes, headers=headers, trust_env=False, timeout=HANGS)
 
 
 def billed(text):
@@ -201,7 +202,7 @@ def test_ports_follow_each_other_and_a_busy_one_is_an_error():
         addresses = [*ready["urls"].values(), ready["control"]]
         assert addresses == [f"http://127.0.0.1:{port}" for port in range(first, first + 3)]
         clash = command("fal", "--port", first + 1)
-        done = subprocess.run(clash, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+        done = subprocess.run(clash, capture_output=True, text=True, env=environment(), timeout=HANGS, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(
         rf"can't listen on the ports {first + 1} to {first + 2} of 127\.0\.0\.1: .*; choose another --port.*\n",

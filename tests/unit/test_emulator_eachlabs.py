@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from fakes.work import HANGS
 from kit import png, receiver
 from PIL import Image
 
@@ -28,7 +29,7 @@ class Client:
     def __init__(self, emulator):
         self.emulator = emulator
         self.url = emulator.urls["eachlabs"]
-        self.http = httpx.Client(timeout=30, headers={"X-API-Key": "k"}, base_url=self.url)
+        self.http = httpx.Client(timeout=HANGS, headers={"X-API-Key": "k"}, base_url=self.url)
 
     def submit(self, path="/v1/prediction", more=None, **changes):
         return self.http.post(path, json={"model": "kling-o1", "input": given(**changes), **(more or {})})
@@ -280,12 +281,12 @@ def test_running_at_once_is_a_switch():
 def test_the_webhook_has_the_secret_and_its_own_words():
     with gateway() as each, receiver(delivered) as (url, news):
         name = each.create(more={"webhook_url": url, "webhook_secret": "s3"})
-        headers, told = news.get(timeout=20)
+        headers, told = news.get(timeout=HANGS)
         assert headers["X-Webhook-Secret"] == "s3"
         output = each.poll(name)["output"]
         assert told == {"exec_id": name, "flow_id": None, "status": "succeeded", "output": output, "error": ""}
         name = each.create(more={"webhook_url": url}, prompt="forbidden")
-        headers, told = news.get(timeout=20)
+        headers, told = news.get(timeout=HANGS)
         assert "X-Webhook-Secret" not in headers
         assert (told["exec_id"], told["status"], told["error"]) == (name, "failed", "")
         assert told["output"][0]["error"].startswith("Error: ")
@@ -297,7 +298,7 @@ def test_a_cancelled_prediction_tells_nobody():
         each.http.post(f"/v1/prediction/{quiet}/cancel")
         loud = each.create(more={"webhook_url": url})
         each.emulator.account("eachlabs").job(loud).finished = 0.0
-        assert news.get(timeout=20)[1]["exec_id"] == loud
+        assert news.get(timeout=HANGS)[1]["exec_id"] == loud
         assert news.empty()
 
 

@@ -16,6 +16,7 @@ import kit
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from fakes.work import HANGS
 from kit import png
 from PIL import Image
 
@@ -35,7 +36,7 @@ def fal(latency=SOON, key="k:s", **settings):
     given = {"gateways": ("fal",), "speed": 1000.0, "pictures": "tiny", "latency": latency} | settings
     with serve(Settings(**given)) as emulator:
         headers = {"Authorization": f"Key {key}"} if key else {}
-        with httpx.Client(base_url=emulator.urls["fal"], headers=headers, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=emulator.urls["fal"], headers=headers, trust_env=False, timeout=HANGS) as client:
             client.emulator = emulator
             yield client
 
@@ -431,7 +432,7 @@ def verified(client, headers, body):
 def test_a_webhook_tells_the_result_and_is_signed():
     with fal() as client, receiver() as (url, came):
         submitted = submit(client, params={"fal_webhook": url})
-        path, headers, body = came.get(timeout=20)
+        path, headers, body = came.get(timeout=HANGS)
         told = verified(client, headers, body)
         assert path == "/hook?of=me"
         assert (told["request_id"], told["status"]) == (submitted["request_id"], "OK")
@@ -441,7 +442,7 @@ def test_a_webhook_tells_the_result_and_is_signed():
 def test_a_webhook_tells_a_failure():
     with fal() as client, receiver() as (url, came):
         submit(client, {"prompt": "a mug"}, params={"fal_webhook": url})
-        told = verified(client, *came.get(timeout=20)[1:])
+        told = verified(client, *came.get(timeout=HANGS)[1:])
         assert (told["status"], told["error"]) == ("ERROR", "Invalid status code: 422")
         assert told["payload"]["detail"][0]["loc"] == ["body", "image_urls"]
 
@@ -449,14 +450,14 @@ def test_a_webhook_tells_a_failure():
 def test_a_refused_webhook_comes_again():
     with fal() as client, receiver(500, 404) as (url, came):
         submit(client, params={"fal_webhook": url})
-        bodies = [came.get(timeout=20)[2] for _ in range(3)]
+        bodies = [came.get(timeout=HANGS)[2] for _ in range(3)]
         assert bodies[0] == bodies[1] == bodies[2]
 
 
 def test_webhooks_can_come_twice():
     with fal(switches={"webhooks.delivery": "twice"}) as client, receiver() as (url, came):
         submit(client, params={"fal_webhook": url})
-        assert came.get(timeout=20)[2] == came.get(timeout=20)[2]
+        assert came.get(timeout=HANGS)[2] == came.get(timeout=HANGS)[2]
 
 
 def test_webhooks_can_be_overtaken():
@@ -465,7 +466,7 @@ def test_webhooks_can_be_overtaken():
         for number in (1, 2, 3, 4):
             deliver(url, {"n": number}, {"X-N": str(number)}, settings=late)
             if number % 2 == 0:
-                told = [came.get(timeout=20) for _ in range(2)]
+                told = [came.get(timeout=HANGS) for _ in range(2)]
                 assert [json.loads(body)["n"] for _, _, body in told] == [number, number - 1]
                 assert [headers["X-N"] for _, headers, _ in told] == [str(number), str(number - 1)]
 
@@ -475,9 +476,11 @@ def test_webhooks_go_nowhere_but_to_this_machine(monkeypatch):
     monkeypatch.setattr(webhooks, "_send", lambda url, *_: tried.put(url) or True)
     for host in ("example.org", "192.0.2.1", "127.0.0.1.example.org", "[::1]", "localhost", "127.0.0.1"):
         deliver(f"http://{host}:9/", {}, {})
-    assert {tried.get(timeout=20) for _ in range(3)} == {f"http://{h}:9/" for h in ("[::1]", "localhost", "127.0.0.1")}
+    assert {tried.get(timeout=HANGS) for _ in range(3)} == {
+        f"http://{h}:9/" for h in ("[::1]", "localhost", "127.0.0.1")
+    }
     deliver("http://localhost:9/last", {}, {})
-    assert tried.get(timeout=20) == "http://localhost:9/last"
+    assert tried.get(timeout=HANGS) == "http://localhost:9/last"
 
 
 def test_the_reply_of_the_webhooks_page_is_a_switch():

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+from fakes.work import HANGS
 from kit import png, receiver
 from PIL import Image
 
@@ -36,7 +37,7 @@ class Client:
     def __init__(self, emulator):
         self.emulator = emulator
         self.url = emulator.urls["runware"]
-        self.http = httpx.Client(timeout=30)
+        self.http = httpx.Client(timeout=HANGS)
 
     def post(self, *tasks, key="k", **more):
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -381,7 +382,10 @@ def test_every_result_is_told_to_the_webhook(envelope):
     with gateway(switches={"webhook": envelope}) as runware, receiver(delivered) as (url, news):
         asked = task(numberResults=2, webhookURL=f"{url}/hook?secret=s", deliveryMethod="sync")
         assert set(runware.post(asked).json()["data"][0]) == {"taskType", "taskUUID"}
-        told = [httpx.Response(200, content=body).json() for _, _, body in (news.get(timeout=20), news.get(timeout=20))]
+        told = [
+            httpx.Response(200, content=body).json()
+            for _, _, body in (news.get(timeout=HANGS), news.get(timeout=HANGS))
+        ]
         items = told if envelope == "flat" else [each["data"][0] for each in told]
         known = {item["imageUUID"] for item in runware.poll(asked)["data"]}
     assert {item["imageUUID"] for item in items} == known
@@ -391,7 +395,7 @@ def test_a_failure_is_told_to_the_webhook_once():
     with gateway() as runware, receiver(delivered) as (url, news):
         runware.post(task(numberResults=3, webhookURL=f"{url}/a", positivePrompt="forbidden"))
         runware.post(task(webhookURL=f"{url}/b"))
-        told = [news.get(timeout=20), news.get(timeout=20)]
+        told = [news.get(timeout=HANGS), news.get(timeout=HANGS)]
         assert sorted(path for _, path, _ in told) == ["/a", "/b"]
         assert b"providerContentPolicyViolation" in next(body for _, path, body in told if path == "/a")
 
@@ -400,7 +404,7 @@ def test_pictures_are_put_to_the_upload_endpoint():
     with gateway() as runware, receiver(delivered) as (url, news):
         asked = task(uploadEndpoint=f"{url}/bucket/a.jpg?signature=x")
         runware.post(asked)
-        method, path, body = news.get(timeout=20)
+        method, path, body = news.get(timeout=HANGS)
         (item,) = runware.poll(asked)["data"]
         assert (method, path) == ("PUT", "/bucket/a.jpg?signature=x")
         assert body == runware.http.get(item["imageURL"]).content

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import anyio
 import pytest
 from fakes.hostile import DROP, Reply, Spoil, hostile
+from fakes.work import HANGS
 
 from pipeline.addresses import Reach
 from pipeline.engine.merge import Merge
@@ -126,7 +127,7 @@ def refusing() -> Iterator[str]:
         thread = threading.Thread(target=refuse, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    thread.join(5)
+    thread.join(HANGS)
 
 
 def test_what_a_proxy_refuses_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +190,7 @@ def test_calls_of_a_moment_are_one_exchange() -> None:
         async def one(number: int) -> None:
             answers.append((await merge.send(poll(number))).json)
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANGS):
             async with anyio.create_task_group() as group:
                 for number in range(3):
                     group.start_soon(one, number)
@@ -218,7 +219,7 @@ def test_a_leader_that_leaves_takes_nobody_along(early: bool) -> None:
         async def follow(number: int) -> None:
             answers.append((await merge.send(poll(number))).json)
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANGS):
             async with anyio.create_task_group() as group:
                 group.start_soon(lead)
                 await anyio.wait_all_tasks_blocked()
@@ -251,7 +252,7 @@ def test_an_exchange_that_fails_fails_for_all_who_wait() -> None:
                 await merge.send(poll(number))
             told.append(str(caught.value))
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANGS):
             async with anyio.create_task_group() as group:
                 group.start_soon(one, 1)
                 group.start_soon(one, 2)

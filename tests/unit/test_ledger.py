@@ -6,13 +6,11 @@ import contextlib
 import fcntl
 import json
 import os
-import random
 import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -22,6 +20,8 @@ from fakes.campaign import environment
 from fakes.dying import SCENARIOS, load
 from fakes.holding import holding, killed
 from fakes.ledgers import PARTS, filled, flip, made, make, picture, put, taken
+from fakes.virtual import Clock, Time
+from fakes.work import HANGS
 
 from pipeline.errors import LedgerError
 from pipeline.ledger import Ledger, newest, open_ledger, read_ledger
@@ -64,11 +64,10 @@ def refusal(folder: Path) -> str:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_kill_at_any_step_leaves_nothing_that_lies(tmp_path: Path, name: str) -> None:
     """Killed at every n-th step of a run, a migration or a restore: nothing is lost, nothing half done is used."""
-    every, first = {"first run": 53, "next run": 31, "migration": 17}.get(name, 67), random.randint(1, 17)
-    print(f"PYTHONPATH=. python tests/fakes/dying.py {name!r} FOLDER {every} {first}")  # noqa: T201  # to replay
+    every, first = {"first run": 53, "next run": 31, "migration": 17}.get(name, 67), 7
     script = Path(__file__).parent.parent / "fakes/dying.py"
     command = [sys.executable, str(script), name, str(tmp_path), str(every), str(first)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=HANGS)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["wrong"] == {}
@@ -280,7 +279,7 @@ def test_a_folder_that_cannot_be_written_is_read_or_refused(tmp_path: Path) -> N
         "except LedgerError as error: print(error)\n"
     )
     command = [sys.executable, "-c", script, str(folder)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=HANGS)
     assert done.returncode == 0, done.stderr
     read, written = done.stdout.splitlines()
     assert read == "2"
@@ -343,15 +342,22 @@ def test_a_run_that_comes_and_goes_while_the_seal_is_looked_at_is_no_damage(
     assert made(folder) == {0, 1, 2, 3, 10}
 
 
-def test_a_glance_at_the_lock_keeps_no_run_from_beginning(folder: Path) -> None:
+def test_a_glance_at_the_lock_keeps_no_run_from_beginning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To see whether a run is on, a reader holds the lock for a moment: a run that begins just then waits for it."""
     handle = os.open(folder, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_SH)
-    timer = threading.Timer(0.03, os.close, [handle])
-    timer.start()
+
+    class Glance(Time):
+        def sleep(self, seconds: float) -> None:
+            if clock.now == 0:
+                os.close(handle)
+            super().sleep(seconds)
+
+    clock = Clock()
+    monkeypatch.setattr(sys.modules["pipeline.ledger.lock"], "time", Glance(clock))
     with open_ledger(folder, "test") as ledger:
         ledger.commit([make(10)])
-    timer.join()
+    assert clock.now > 0
 
 
 # ── what is kept beside it ──────────────────────────────────────────────────────────────────────

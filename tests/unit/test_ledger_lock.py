@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ import pytest
 from fakes.campaign import pipeline, write_campaign
 from fakes.holding import holding
 from fakes.ledgers import filled, made, make
+from fakes.virtual import Clock, Time
+from fakes.work import HANGS
 
 from pipeline.errors import LedgerLocked
 from pipeline.ledger import Holder, check_free, end, held, holder, lock, open_ledger, put_back, read_ledger
@@ -34,19 +35,21 @@ def say(folder: Path, text: str) -> None:
     (folder / "lock").write_text(text)
 
 
-def test_a_second_one_leaves_at_once_and_says_who_holds_it(folder: Path) -> None:
-    """Within a second, with pid, host and since when; whether it would run, restore or only ask; reading is free."""
+def test_a_second_one_leaves_at_once_and_says_who_holds_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a second of waiting, with pid, host and since when, whether it runs, restores or asks; reading is free."""
+    clock = Clock()
+    monkeypatch.setattr(sys.modules["pipeline.ledger.lock"], "time", Time(clock))
     with holding(folder) as process:
         who = holder(folder)
         assert who is not None
         assert (who.pid, who.host, who.here) == (process.pid, socket.gethostname(), True)
         words = f"another run holds this campaign (pid {process.pid} on {who.host} since {who.since})"
         for ask in (open_ledger(folder, "test"), put_back(folder, "test")):
-            started = time.monotonic()
+            started = clock.now
             with pytest.raises(LedgerLocked) as refused, ask:
                 pass
             assert words in str(refused.value)
-            assert time.monotonic() - started < 1
+            assert 0 < clock.now - started < 1
         with pytest.raises(LedgerLocked, match="`pipeline unlock`"):
             check_free(folder)
         assert made(folder) == {0, 1, 100}
@@ -117,7 +120,7 @@ def test_unlock_ends_a_stopped_holder_by_force_only(folder: Path) -> None:
         assert f"held by pid {process.pid}" in unlock(folder, expect=1)
         assert held(folder)
         assert f"ended pid {process.pid}" in unlock(folder, "--force")
-        assert process.wait(10) == -signal.SIGTERM
+        assert process.wait(HANGS) == -signal.SIGTERM
     assert made(folder) == {0, 1, 100}
     with open_ledger(folder, "test"):
         pass
@@ -138,7 +141,7 @@ def test_unlock_ends_a_holder_that_does_not_listen(folder: Path, monkeypatch: py
         who = holder(folder)
         assert who is not None
         assert end(who, folder)
-        assert process.wait(10) == -signal.SIGKILL
+        assert process.wait(HANGS) == -signal.SIGKILL
 
 
 def test_nobody_is_ended_on_another_host(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

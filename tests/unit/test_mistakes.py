@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes.work import HANGS
 from kit import png, write
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ def validate(folder, text, *more):
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=HANGS,
     )
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr.splitlines()

@@ -12,11 +12,13 @@ import io
 import json
 import queue
 import threading
+from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import fal_client
 import httpx
 import pytest
+from fakes.work import HANGS
 from fal_client import client as module
 from fal_client.client import FalClientHTTPError, FalClientTimeoutError
 from kit import png
@@ -149,11 +151,20 @@ def test_cancel(fal, client):
     assert caught.value.response.json() == {"status": "NOT_FOUND"}
 
 
-def test_a_client_timeout_cancels_the_request(fal, client):
+def test_a_client_timeout_cancels_the_request(fal, client, monkeypatch):
     emulator = fal(**NEVER)
+    enqueued, result = threading.Event(), Future.result
+
+    def patient(future, timeout=None):  # the timeout begins when there is a request that it can cancel
+        enqueued.wait(HANGS)
+        return result(future, timeout)
+
+    monkeypatch.setattr(Future, "result", patient)
     # Without a start timeout the client would send its own timeout as one, and refuse that for being too short.
     with pytest.warns(UserWarning, match="start_timeout"), pytest.raises(FalClientTimeoutError) as caught:
-        client.subscribe(KLING, ASK, client_timeout=0.3, start_timeout=1.1, interval=0.01)
+        client.subscribe(
+            KLING, ASK, client_timeout=0.3, start_timeout=1.1, interval=0.01, on_enqueue=lambda _: enqueued.set()
+        )
     assert emulator.account("fal").job(caught.value.request_id).cancelled
 
 
@@ -256,7 +267,7 @@ def test_a_webhook(fal, client):
         thread = threading.Thread(target=server.handle_request)
         thread.start()
         handle = client.submit(KLING, ASK, webhook_url=f"http://127.0.0.1:{server.server_address[1]}/")
-        told = came.get(timeout=20)
+        told = came.get(timeout=HANGS)
         thread.join()
     assert told["request_id"] == handle.request_id
     assert told["payload"] == handle.get()

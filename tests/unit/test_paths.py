@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes.work import HANGS
 from kit import manifest, write
 
 from pipeline.media import write as write_file
@@ -124,13 +125,13 @@ def test_a_link_made_between_plan_and_write_ends_the_run(tmp_path, folder):
     link = tmp_path / "out/c" / folder
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     command = [sys.executable, "-c", RUN, str(link), str(outside), file]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=HANGS)
     assert done.returncode == 1, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"{link}/")
     assert line.endswith(": can't be written: a link on the way leads out of the output folder")
     assert list(outside.iterdir()) == []
     again = [sys.executable, "-m", "pipeline", "run", file]
-    done = subprocess.run(again, env=environment, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(again, env=environment, capture_output=True, text=True, check=False, timeout=HANGS)
     assert done.returncode == 1
     assert f"{folder!r} is a link that leads out of the output folder" in done.stderr

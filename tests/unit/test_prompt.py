@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-import tracemalloc
-
 import pytest
+from fakes import work
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import failure
@@ -226,10 +224,10 @@ def test_the_rendered_length_is_limited():
 )
 def test_replace_can_not_multiply(text):
     """A chain of replacements stops before it grows beyond the longest length."""
-    started = time.perf_counter()
-    found = problem(text, {"x": "a" * 10, "y": "b" * 10_000})
+    with work.memory() as done:
+        found = problem(text, {"x": "a" * 10, "y": "b" * 10_000})
     assert "`replace` makes more than" in found.fact
-    assert time.perf_counter() - started < 0.5
+    assert done.peak < 1_000_000
 
 
 def test_replace_may_grow_up_to_the_limit():
@@ -240,12 +238,9 @@ def test_replace_may_grow_up_to_the_limit():
 def test_a_long_text_is_refused_before_it_is_built():
     """A variable said a thousand times never stands in memory as a whole."""
     template = Template("{{ x }}" * 1000)
-    tracemalloc.start()
-    with pytest.raises(TemplateProblem):
+    with work.memory() as done, pytest.raises(TemplateProblem):
         template.render({"x": "a" * 20_000})
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 5_000_000
+    assert done.peak < 5_000_000
 
 
 @pytest.mark.parametrize(

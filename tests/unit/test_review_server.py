@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import pytest
 from fakes.campaign import HERE, command, edit, environment, pipeline, run, write_campaign
+from fakes.work import HANGS
 from PIL import Image
 
 import pipeline.review.sheets as room
@@ -57,7 +58,7 @@ class Page:
         self.parts = urlsplit(url)
         self.origin = f"http://{self.parts.netloc}"
         self.token = self.parts.path.strip("/")
-        self.client = httpx.Client(trust_env=False, timeout=30)
+        self.client = httpx.Client(trust_env=False, timeout=HANGS)
 
     def get(self, address="", **how):
         return self.client.get(self.url + address, **how)
@@ -67,7 +68,7 @@ class Page:
 
     def raw(self, method, target, body=None, headers=None):
         """One request exactly as it is given, and the status, headers and body that answer it."""
-        with contextlib.closing(http.client.HTTPConnection(self.parts.netloc, timeout=30)) as connection:
+        with contextlib.closing(http.client.HTTPConnection(self.parts.netloc, timeout=HANGS)) as connection:
             given = {"Host": self.parts.netloc, **(headers or {})}
             connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
             for name, value in given.items():
@@ -88,7 +89,7 @@ class Page:
 
     def until(self, good):
         """Ask as the page does until what it is given is good."""
-        since, end = "", time.monotonic() + 30
+        since, end = "", time.monotonic() + HANGS
         while time.monotonic() < end:
             answer = self.get(f"data.json?since={since}")
             if answer.status_code == 200:
@@ -326,7 +327,7 @@ def test_nonsense_is_answered_without_a_word(page):
         b"\x16\x03\x01\r\n\r\n",
         b"GET /" + b"x" * 70000 + b"\r\n\r\n",
     ):
-        with socket.create_connection(("127.0.0.1", page.parts.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", page.parts.port), timeout=HANGS) as connection:
             connection.sendall(line)
             connection.shutdown(socket.SHUT_WR)
             answer = b"".join(iter(lambda: connection.recv(65536), b""))  # called here
@@ -431,7 +432,7 @@ def test_the_page_follows_a_run_and_may_decide_meanwhile(page, manifest):
     assert states(owed).count("missing") == 2
     told, ready = os.pipe()
     wait, go = os.pipe()
-    words = [sys.executable, str(HERE / "pausing.py"), "publishing", str(ready), str(wait), "run", str(manifest)]
+    words = [sys.executable, str(HERE / "pausing.py"), "publishing", str(ready), str(wait), "8", "run", str(manifest)]
     process = subprocess.Popen(words, env=environment(), pass_fds=(ready, wait), stderr=subprocess.PIPE, text=True)
     os.close(ready)
     os.close(wait)
@@ -446,7 +447,7 @@ def test_the_page_follows_a_run_and_may_decide_meanwhile(page, manifest):
         assert process.poll() is None
     finally:
         os.close(go)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=HANGS)
         os.close(told)
     assert process.returncode == 0, said
     assert len(decided(manifest)) == 2
@@ -539,7 +540,7 @@ def test_one_sheet_is_drawn_at_a_time_and_not_for_each_commit(page, manifest, mo
     def slow(*given, **how):
         times.append(threading.current_thread())
         drawing.set()
-        assert go.wait(30)
+        assert go.wait(HANGS)
         return sheet_view(*given, **how)
 
     sheet_view = room.sheet_view
@@ -547,7 +548,7 @@ def test_one_sheet_is_drawn_at_a_time_and_not_for_each_commit(page, manifest, mo
     with ThreadPoolExecutor(1) as pool:
         opened = pool.submit(page.get)
         try:
-            assert drawing.wait(30)
+            assert drawing.wait(HANGS)
             assert page.get(f"data.json?since={before}").status_code == 204
         finally:
             go.set()
@@ -565,7 +566,7 @@ def test_one_sheet_is_drawn_at_a_time_and_not_for_each_commit(page, manifest, mo
 
 def test_one_connection_serves_many_requests(page):
     """A page asks every two seconds."""
-    with contextlib.closing(http.client.HTTPConnection(page.parts.netloc, timeout=30)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(page.parts.netloc, timeout=HANGS)) as connection:
         for name in ("", "data.json", hrefs(page.data())[0], "nothing"):
             connection.request("GET", page.parts.path + name)
             answer = connection.getresponse()
@@ -610,7 +611,7 @@ def reviewing(manifest, *arguments):
     words = command("review", manifest, *arguments)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
     process = subprocess.Popen(words, env=environment(), text=True, **pipes)
-    guard = threading.Timer(60, process.kill)
+    guard = threading.Timer(HANGS, process.kill)
     guard.start()
     try:
         line = process.stdout.readline()
@@ -637,7 +638,7 @@ def test_the_command_serves_until_it_is_told_to_end(manifest, way):
             manifest.write_text("version: [" + page.token[:4])
             assert page.get().status_code == 200
             process.send_signal(way)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=HANGS)
         assert (process.returncode, out) == (0, "")
         assert "approvals.yaml" in err
         assert "the sheet stays as it was" in err
@@ -658,7 +659,7 @@ def test_the_command_takes_a_port_and_tells_scripts(manifest):
         assert f"can't listen on port {port} of 127.0.0.1: Address already in use; choose another" in taken.stderr
         assert taken.stdout == ""
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20) == ("", "")
+        assert process.communicate(timeout=HANGS) == ("", "")
         assert process.returncode == 0
     assert "leave it out" in pipeline("review", manifest, "--port", port, "--import", "x.json", expect=2).stderr
 
