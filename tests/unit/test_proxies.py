@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import select
 import socket
 import sys
@@ -27,6 +28,8 @@ from pipeline.types import Call, Provider
 VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"]
 ANYWHERE = Reach(private=True)
 FAR = "https://queue.example/x"
+left_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""httpcore leaves a connection open whose handshake failed; it is closed when it is collected."""
 
 
 @pytest.fixture(autouse=True)
@@ -223,6 +226,7 @@ def test_a_socks_proxy_serves(monkeypatch: pytest.MonkeyPatch) -> None:
 # ── what never left ─────────────────────────────────────────────────────────────────────────────
 
 
+@left_open
 @pytest.mark.parametrize(
     ("kind", "replies"),
     [
@@ -249,8 +253,10 @@ def test_what_a_proxy_does_before_the_tunnel_is_there(
         monkeypatch.setenv("HTTPS_PROXY", f"{kind}://{place}")
         with pytest.raises(TryLater, match="can't reach the gateway"):
             sent()
+        gc.collect()
 
 
+@left_open
 @pytest.mark.parametrize("replies", [[], [b"HTTP/1.1 200 OK\r\n\r\n"]], ids=["no tunnel", "no TLS"])
 def test_a_proxy_that_says_nothing_until_the_deadline(monkeypatch: pytest.MonkeyPatch, replies: list[bytes]) -> None:
     """The time was up before anything left."""
@@ -258,6 +264,7 @@ def test_a_proxy_that_says_nothing_until_the_deadline(monkeypatch: pytest.Monkey
         monkeypatch.setenv("HTTPS_PROXY", f"http://{place}")
         with pytest.raises(TryLater, match="can't reach the gateway"):
             sent(seconds=0.5)
+        gc.collect()
 
 
 @pytest.mark.parametrize(
