@@ -67,7 +67,7 @@ def flaw(proxy: Proxy) -> str | None:
     try:
         httpx.Proxy(proxy.url)
         parts = urlsplit(proxy.url)
-        host, port = parts.hostname or "", parts.port
+        host, port = "" if parts.path.strip("/") else parts.hostname or "", parts.port
     except (httpx.InvalidURL, ValueError):
         host, port = "", None
     if port == 0 or not _HOST.fullmatch(host):
