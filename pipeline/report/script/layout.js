@@ -143,10 +143,12 @@ function columnsOf(pivot, frame) {
     return most;
   });
   const room = frame.width - (wishes.length - 1) * frame.between;
-  const height = Math.max(Math.min(frame.height, frame.least), Math.min(frame.height, room / wishes.reduce((sum, wish) => sum + wish, 0)));
+  const widest = pivot.bands.flatMap((band) => band.lines.flatMap((line) => line.columns.flat())).reduce((most, tile) => Math.max(most, ratioOf(tile)), 0.35);
+  const least = Math.min(frame.height, frame.least, frame.width / widest); // no picture is wider than the window
+  const height = Math.max(least, Math.min(frame.height, room / wishes.reduce((sum, wish) => sum + wish, 0)));
   let x = 0;
   const columns = pivot.columns.map((value, at) => {
-    const column = { value, x, width: wishes[at] * height };
+    const column = { value, x, width: Math.min(wishes[at] * height, frame.width) };
     x += column.width + frame.between;
     return column;
   });

@@ -27,7 +27,8 @@ function pixelsOf(image) {
 function fullZoom() {
   const image = shownImage();
   if (!image) return 0;
-  const shown = Math.min(image.clientWidth, image.clientHeight * image.naturalWidth / image.naturalHeight);
+  const room = $("side-now").getBoundingClientRect(); // that of the picture, which is scaled within it
+  const shown = Math.min(room.width, room.height * image.naturalWidth / image.naturalHeight);
   return shown ? pixelsOf(image) / (shown * devicePixelRatio) : 0;
 }
 
