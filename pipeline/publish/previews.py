@@ -24,14 +24,13 @@ from pipeline.report.view import SheetView
 
 LARGEST = 1600
 """Pixels of the longer side, at most: more than most windows show at once."""
-SMALLEST = 420
+SMALLEST = 240
 """Pixels below which the thumbnails are as good."""
 _STEP = 20  # pixels: a few percent of the bytes
-_SAMPLE = 24  # pictures that are made and weighed before all of them are
+_SAMPLE = 16  # pictures that are made and weighed at several sizes before all of them are
 _ROUNDS = 4  # in which all of them are made, at most
-_FULL = 0.9  # of the room: near enough
-_AIM = 0.95  # of the room: what a guess aims at
-_GROWTH = 1.7  # bytes grow with the side to this power, in photographs
+_FULL = 0.83  # of the room: near enough
+_AIM = 0.95  # of the room: what the sample may take
 
 _KEPT = re.compile(r"(\d{3,4})-(.+)")
 
@@ -57,10 +56,13 @@ def _fitting(studio: _Studio, room: int) -> Mapping[str, str]:
     """The largest previews that fit into so many bytes; none where the thumbnails fill them already."""
     if sum(map(len, studio.small.values())) >= room:
         return {}
-    good, bad = 0, LARGEST + _STEP  # sides between which the answer is
+    sample = _Sample(studio)
+    good, bad = SMALLEST - _STEP, LARGEST + _STEP  # sides between which the answer is
     best: Mapping[str, str] = {}
-    side = studio.first_side(room)
+    side = studio.kept_side() or sample.largest(_AIM * room, good, bad)
     for _ in range(_ROUNDS):
+        if not good < side < bad:
+            break
         made = studio.made(side, studio.small)
         total = sum(map(len, made.values()))
         if total <= room:
@@ -69,18 +71,11 @@ def _fitting(studio: _Studio, room: int) -> Mapping[str, str]:
                 break
         else:
             bad = side
-        wanted = _rung(side * (_AIM * room / total) ** (1 / _GROWTH))
-        side = min(max(wanted, good + _STEP), bad - _STEP)
-        if side <= max(good, SMALLEST - _STEP):
-            break
+        # What all of them weigh corrects what the sample says of other sides.
+        side = sample.largest(_AIM * room * sample.weight(side) / total, good, bad)
     if best:
         studio.tidy(good)
     return best
-
-
-def _rung(side: float) -> int:
-    """The next step down from a side, within what there is."""
-    return min(max(int(side) // _STEP * _STEP, SMALLEST), LARGEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +111,11 @@ class _Studio:
             write(str(kept), small, str(self.folder))
         return inline_uri(small)
 
-    def first_side(self, room: int) -> int:
-        """Where to begin: at the size that most are kept in, else at what a sample of them says."""
+    def kept_side(self) -> int | None:
+        """The size at which most are kept: what a sheet was sent with before."""
         kept = [int(side) for side, name in self.kept() if name in self.small]
-        if len(kept) > len(self.small) / 2:
-            return _rung(max(set(kept), key=kept.count))
-        names = sorted(self.small)[:: -(-len(self.small) // _SAMPLE)]
-        share = sum(len(self.small[name]) for name in names) / sum(map(len, self.small.values()))
-        side = LARGEST
-        for _ in range(2):  # the second time near the answer, where the growth matters less
-            total = sum(map(len, self.made(side, names).values())) / share
-            side = _rung(side * (_AIM * room / total) ** (1 / _GROWTH))
-        return side
+        side = max(set(kept), key=kept.count) if len(kept) > len(self.small) / 2 else 0
+        return side if SMALLEST <= side <= LARGEST and side % _STEP == 0 else None
 
     def kept(self) -> list[tuple[str, str]]:
         """Side and name of all previews that were kept."""
@@ -143,6 +131,33 @@ class _Studio:
             if name in self.small and other != str(side):
                 with contextlib.suppress(OSError):
                     (self.place / f"{other}-{name}").unlink()
+
+
+class _Sample:
+    """Some of the pictures, which say what all of them would weigh."""
+
+    def __init__(self, studio: _Studio) -> None:
+        self.studio = studio
+        self.names = sorted(studio.small)[:: -(-len(studio.small) // _SAMPLE)]
+        self.part = sum(len(studio.small[name]) for name in self.names) / sum(map(len, studio.small.values()))
+        self.weights: dict[int, float] = {}
+
+    def weight(self, side: int) -> float:
+        """Bytes of all pictures at one size, about: in proportion to their thumbnails, which show the same."""
+        if side not in self.weights:
+            self.weights[side] = sum(map(len, self.studio.made(side, self.names).values())) / self.part
+        return self.weights[side]
+
+    def largest(self, room: float, low: int, high: int) -> int:
+        """The largest side above ``low`` and below ``high`` that fits, by halves; the smallest where none does."""
+        first, last = low + _STEP, high - _STEP
+        while first < last:
+            side = first + ((last - first) // _STEP + 1) // 2 * _STEP
+            if self.weight(side) <= room:
+                first = side
+            else:
+                last = side - _STEP
+        return first
 
 
 def _stem(name: str) -> str:

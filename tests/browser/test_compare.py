@@ -61,7 +61,7 @@ def test_an_earlier_take_is_offered_first(look: Look, sheet: Path) -> None:
 
 
 def test_what_stood_there_before_its_spec_changed(look: Look, sheet: Path) -> None:
-    """Of a stale picture, the prompt's change is reported word by word; the picture from before is not its own partner."""
+    """Of a stale picture, the prompt's change is reported word by word; it is not its own partner."""
     page = look(sheet, "#open=" + STALE)
     expect(page.locator("#box-compare")).to_be_disabled()
     expect(page.locator("#box-changes p").first).to_have_text("prompt changed")

@@ -17,7 +17,8 @@ from playwright.sync_api import expect
 
 UNDECIDED = "#show.decision=undecided"
 PLACES = """() => Object.fromEntries([...document.querySelectorAll(".facet, #open-review, #size, .tile")].map(e => {
-  const { x, y } = e.getBoundingClientRect(); return [e.id || e.dataset.index || e.firstChild.textContent, `${x},${y}`]; }))"""
+  const { x, y } = e.getBoundingClientRect();
+  return [e.id || e.dataset.index || e.firstChild.textContent, `${x},${y}`]; }))"""
 
 
 @pytest.fixture(scope="module")

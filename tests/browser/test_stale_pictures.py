@@ -1,4 +1,4 @@
-"""Pictures that are still shown while others are wanted: what can be done with them, and what they are compared with."""
+"""Pictures that are still shown while others are wanted: what can be done with them, what they are compared with."""
 
 from __future__ import annotations
 
