@@ -45,7 +45,8 @@ def deliver(
     """Write a contact sheet to where it is wanted. ``folder``: the campaign's output folder.
 
     ``target``: an ``.html`` file, a ``.zip``, or a folder; None for the sheet's own place in the output folder.
-    ``inline``: bytes that the thumbnails may take within it; ``originals``: put the output files there too.
+    ``inline``: bytes that the thumbnails may take within it, and larger previews with all of the sheet;
+    ``originals``: put the output files there too.
 
     Raises:
         UsageError: when the target is none of these.
@@ -80,7 +81,7 @@ def _as_file(sheet: SheetView, folder: Path, place: Path, inline: int) -> Delive
     shown = sheet
     if not own:
         shown = moved(sheet, _from(place.parent, folder))
-        thumbs = sharper(sheet, folder, thumbs, inline)
+        thumbs = sharper(shown, folder, thumbs, inline)
     if thumbs.how == "beside" and not own:
         _copied(thumbs, place.parent, beside)
     write(str(place), render(shown, thumbs.sources).encode(), str(folder) if own else "")
@@ -97,10 +98,11 @@ def _as_folder(sheet: SheetView, folder: Path, place: Path, inline: int, *, orig
     if thumbs.how == "beside":
         _copied(thumbs, place, _BESIDE)
     files = list(_files(sheet, folder)) if originals else []
-    thumbs = thumbs if originals else sharper(sheet, folder, thumbs, inline)
+    shown = moved(sheet, set(files).__contains__)
+    thumbs = thumbs if originals else sharper(shown, folder, thumbs, inline)
     for path in files:
         _copy(folder / path, place / path, place)
-    page = render(moved(sheet, set(files).__contains__), thumbs.sources)
+    page = render(shown, thumbs.sources)
     write(str(place / SHEET), page.encode(), str(place))
     return Delivery(place, thumbs, originals=len(files))
 
@@ -108,8 +110,9 @@ def _as_folder(sheet: SheetView, folder: Path, place: Path, inline: int, *, orig
 def _as_zip(sheet: SheetView, folder: Path, place: Path, inline: int, *, originals: bool) -> Delivery:
     thumbs = choose(sheet, folder / THUMBS, _BESIDE, inline=inline)
     files = list(_files(sheet, folder)) if originals else []
-    thumbs = thumbs if originals else sharper(sheet, folder, thumbs, inline)
-    page = render(moved(sheet, set(files).__contains__), thumbs.sources)
+    shown = moved(sheet, set(files).__contains__)
+    thumbs = thumbs if originals else sharper(shown, folder, thumbs, inline)
+    page = render(shown, thumbs.sources)
     place.parent.mkdir(parents=True, exist_ok=True)
     temporary = place.with_name(f".{os.getpid()}-{place.name}.part")
     try:

@@ -1,12 +1,13 @@
 /** Two pictures at once: side by side, behind a slider, blended, or their difference; and what they could be compared with. */
 
-import { sheet, valueOf } from "./data.js";
+import { originalOf, sheet, standingOf, valueOf } from "./data.js";
 import { decisionOn } from "./decisions.js";
-import { $ } from "./dom.js";
+import { $, moment } from "./dom.js";
 
 /**
  * @typedef {{name: string, tile: number, href: ?string, thumb: number, key: string, sha: string, changes: string[], text: ?string}} Partner
  *   tile: -1 for one of the history
+ * @typedef {import("./data.js").Earlier} Earlier
  */
 
 export const WAYS = ["side", "slider", "blend", "difference"];
@@ -17,27 +18,51 @@ export function markForCompare(tile) {
   marked = tile;
 }
 
-/** @param {number} tile @returns {Partner[]} what it can be compared with, the likeliest first */
+/** @param {number} tile @returns {Partner[]} what it can be compared with, the likeliest first: other pictures that are there, each once */
 export function partnersOf(tile) {
-  const earlier = [...(sheet.history[tile] ?? [])].reverse().map((each) => {
-    const approved = decisionOn(each.key, each.sha).decision === "approved";
-    const what = each.key === sheet.tiles.key[tile] ? `take ${each.take}` : `before: ${each.changes.join(", ") || "another spec"}`;
-    return { ...each, name: (approved ? "last approved, " : "") + what, tile: -1, approved };
-  });
-  const alike = sheet.tiles.key.map((_, other) => other).filter((other) => other !== tile && differences(tile, other).length === 1);
-  return [
-    ...earlier.filter((each) => each.approved),
-    ...(marked >= 0 && marked !== tile ? [other(marked, "marked: " + sheet.tiles.label[marked])] : []),
-    ...earlier.filter((each) => !each.approved),
+  const { key, sha, label } = sheet.tiles;
+  const shown = standingOf(tile);
+  const before = [...(sheet.history[tile] ?? [])].reverse()
+    .filter((each) => each !== shown && each.sha !== (shown?.sha ?? sha[tile]) && (each.href !== null || each.thumb >= 0))
+    .map((each) => ({ ...each, name: nameBefore(tile, each), tile: -1, detail: `take ${each.take}, ${moment(each.made)}` }));
+  const isApproved = (/** @type {Earlier} */ each) => decisionOn(each.key, each.sha).decision === "approved";
+  const approved = before.filter(isApproved).map((each, at) => ({ ...each, name: `${at ? "" : "last "}approved, ${each.name}` }));
+  const alike = key.map((_, tile) => tile).filter((other) => other !== tile && other !== marked && isThere(other) && differences(tile, other).length === 1);
+  return distinctly([
+    ...approved,
+    ...(marked >= 0 && marked !== tile && isThere(marked) ? [other(marked, "marked: " + label[marked])] : []),
+    ...before.filter((each) => !isApproved(each)),
     ...alike.slice(0, 40).map((each) => other(each, differences(tile, each).map((key) => valueOf(key, each)).join(", "))),
-  ];
+  ]);
 }
 
-/** @param {number} tile @param {string} name @returns {Partner} */
+/** @param {number} tile @param {Earlier} each of its history @returns {string} */
+export function nameBefore(tile, each) {
+  return each.key === sheet.tiles.key[tile] ? `take ${each.take}` : `before: ${each.changes.join(", ") || "another spec"}`;
+}
+
+/** @param {number} tile @returns {boolean} whether there is a picture to show */
+function isThere(tile) {
+  return sheet.tiles.thumb[tile] >= 0 || originalOf(tile) !== null;
+}
+
+/** @param {number} tile @param {string} name @returns {Partner & {detail: string}} */
 function other(tile, name) {
-  const { files, thumb, key, sha } = sheet.tiles;
-  const href = files[tile].find((file) => file[1])?.[1] ?? null;
-  return { name, tile, href, thumb: thumb[tile], key: key[tile], sha: sha[tile], changes: [], text: sheet.texts[sheet.tiles.text[tile]] };
+  const { thumb, key, sha, label } = sheet.tiles;
+  return {
+    name, tile, href: originalOf(tile), thumb: thumb[tile], key: key[tile], sha: sha[tile], changes: [],
+    text: sheet.texts[sheet.tiles.text[tile]], detail: label[tile],
+  };
+}
+
+/** @param {(Partner & {detail: string})[]} partners @returns {Partner[]} the same, no two of one name: with what tells them apart, else numbered */
+function distinctly(partners) {
+  const named = partners.map(({ name }) => name);
+  const told = partners.map(({ name, detail }) => (named.indexOf(name) === named.lastIndexOf(name) ? name : `${name} (${detail})`));
+  return partners.map((each, at) => {
+    const before = told.slice(0, at).filter((name) => name === told[at]).length;
+    return { ...each, name: before ? `${told[at]} ${before + 1}` : told[at] };
+  });
 }
 
 /** @param {number} one @param {number} two @returns {string[]} dimensions in which two tiles differ; two at most are looked for */

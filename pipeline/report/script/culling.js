@@ -1,21 +1,56 @@
-/** Deciding: on the picture that keys speak of, or on all that are shown and undecided. */
+/** Deciding: on the picture that keys speak of, or on all that are shown and undecided. Whatever is done is seen and heard. */
 
-import { sheet } from "./data.js";
+import { standingOf, sheet } from "./data.js";
 import { canDecide, decide, decisionOf, undo } from "./decisions.js";
-import { $, count, say } from "./dom.js";
-import { setCursor } from "./grid.js";
+import { $, count, hear, make, mark, say } from "./dom.js";
+import { draftOf, dropDraft, saveDraft } from "./drafts.js";
+import { shut } from "./focus.js";
+import { isInView, setCursor, tileElement } from "./grid.js";
 import { isOpen, leaf, openBox } from "./lightbox.js";
+import { whyUndecidable } from "./panel.js";
 import { app } from "./state.js";
 import { MOST_NOTE } from "./votes.js";
 
+const ASKED = 20; // pictures that are approved at once without asking
+const SEEN = 900; // milliseconds
+
 /** @param {Parameters<typeof decide>[1]} change @param {boolean} [on] go on to the next picture */
 function change(change, on = false) {
-  if (app.cursor < 0) return;
-  if (!canDecide(app.cursor)) return say("There is no picture here to decide on yet.");
-  decide([app.cursor], change);
-  if (!on && !(isOpen() && $("advance").checked)) return;
-  if (isOpen()) leaf("right");
-  else setCursor(app.layout.order[app.layout.order.indexOf(app.cursor) + 1] ?? app.cursor);
+  const tile = app.cursor;
+  if (tile < 0) return;
+  if (!canDecide(tile)) return say(whyUndecidable(tile));
+  decide([tile], change);
+  const next = on || (isOpen() && $("advance").checked);
+  const words = wordsOf(tile, Object.keys(change));
+  hear(`${words}: ${sheet.tiles.label[tile]}`);
+  confirm([tile], next && isOpen() ? words + ", now the next" : words, change.decision);
+  if (!isOpen()) setCursor(next ? app.layout.order[app.layout.order.indexOf(tile) + 1] ?? tile : tile, { scroll: next || !isInView(tile) });
+  else if (next) leaf("right");
+}
+
+/** @param {number} tile @param {string[]} fields that were decided on; all that there is to say, without @returns {string} what it is now */
+function wordsOf(tile, fields = ["decision", "stars", "note"]) {
+  const { decision, stars, note } = decisionOf(tile).mine;
+  const words = [
+    ...(fields.includes("decision") ? [decision ? decision[0].toUpperCase() + decision.slice(1) : "Undecided"] : []),
+    ...(fields.includes("stars") ? [stars ? count(stars, "star") : "No stars"] : []),
+    ...(fields.includes("note") ? [note ? "Note kept" : "No note"] : []),
+  ];
+  return words.join(", ");
+}
+
+/** Say at the pictures themselves what was done, for a moment. @param {number[]} tiles @param {string} words @param {string} [sign] */
+function confirm(tiles, words, sign = "") {
+  const places = isOpen() ? [$("stage")] : tiles.map(tileElement).map((element) => element?.firstElementChild);
+  for (const place of places) {
+    if (!place) continue; // it is not in the page now
+    place.querySelector(".flash")?.remove();
+    const flash = make("span", "flash", [make("span", "", [...(sign ? [mark(sign)] : []), words])]);
+    flash.dataset.state = sign;
+    flash.setAttribute("aria-hidden", "true");
+    place.append(flash);
+    setTimeout(() => flash.remove(), SEEN);
+  }
 }
 
 /** @param {"approved" | "rejected" | ""} decision @param {boolean} [on] */
@@ -36,11 +71,17 @@ function press(decision) {
 
 /** Write a note on the picture. */
 export function askNote() {
-  if (app.cursor < 0 || !canDecide(app.cursor)) return say("There is no picture here to write on yet.");
-  $("note-text").value = decisionOf(app.cursor).mine.note;
-  $("note").dataset.label = sheet.tiles.label[app.cursor];
+  const tile = app.cursor;
+  if (tile < 0 || !canDecide(tile)) return say(tile >= 0 && standingOf(tile) ? whyUndecidable(tile) : "There is no picture here to write on yet.");
+  $("note-text").value = draftOf(tile);
+  $("note").dataset.label = sheet.tiles.label[tile];
   $("note").showModal();
   $("note-text").focus();
+}
+
+/** @returns {number} the picture that the note is on, or -1: a run may have moved it meanwhile */
+function notedTile() {
+  return sheet.tiles.label.indexOf($("note").dataset.label);
 }
 
 /** Take the last step back, and show where. */
@@ -52,6 +93,8 @@ export function undoLast() {
   if (shown === undefined) return;
   if (isOpen()) openBox(shown);
   else setCursor(shown);
+  confirm([shown], "Undone");
+  hear(`Undone: ${sheet.tiles.label[shown]}: ${wordsOf(shown)}`);
 }
 
 /** @returns {number[]} what is shown and undecided */
@@ -59,15 +102,33 @@ export function undecided() {
   return app.shown.filter((tile) => canDecide(tile) && !decisionOf(tile).decision);
 }
 
-/** Approve whatever is shown and was not decided on. */
+/** Approve whatever is shown and was not decided on; many only after asking. */
 export function approveRest() {
   const tiles = undecided();
   if (!tiles.length) return say("Everything shown is decided on.");
-  decide(tiles, { decision: "approved" });
-  say(`Approved: ${count(tiles.length, "picture")}.`, "Undo", undoLast);
+  if (tiles.length <= ASKED) return approve(tiles);
+  asked = new Set(tiles.map(pictureOf));
+  $("sure-text").textContent = `Approve ${count(tiles.length, "picture")}, all that are shown and undecided?`;
+  $("sure-yes").textContent = `Approve ${tiles.length.toLocaleString("en")}`;
+  $("sure").showModal();
 }
 
-/** The buttons beside the large picture, and the note. */
+/** The pictures that were asked about: a run may bring others while the question is open. @type {Set<string>} */
+let asked = new Set();
+
+/** @param {number} tile @returns {string} */
+function pictureOf(tile) {
+  return sheet.tiles.key[tile] + " " + sheet.tiles.sha[tile];
+}
+
+/** @param {number[]} tiles */
+function approve(tiles) {
+  decide(tiles, { decision: "approved" });
+  say(`Approved: ${count(tiles.length, "picture")}.`, "Undo", undoLast);
+  if (!isOpen()) confirm(tiles, "Approved", "approved");
+}
+
+/** The buttons beside the large picture, the note, the question. */
 export function startCulling() {
   for (const each of document.querySelectorAll("#box-decide [data-decide]")) {
     each.addEventListener("click", () => press(/** @type {any} */ (/** @type {HTMLElement} */ (each).dataset.decide)));
@@ -85,12 +146,36 @@ export function startCulling() {
     press(/** @type {any} */ (pressed.dataset.quick));
   });
   $("box-note").addEventListener("click", askNote);
-  $("note-text").maxLength = MOST_NOTE;
-  $("note-form").addEventListener("submit", () => {
-    const tile = sheet.tiles.label.indexOf($("note").dataset.label); // a run may have moved it meanwhile
-    if (tile >= 0) decide([tile], { note: $("note-text").value.trim() });
+  startNote();
+  $("sure-no").addEventListener("click", () => shut($("sure")));
+  $("sure-yes").addEventListener("click", () => {
+    shut($("sure"));
+    approve(undecided().filter((tile) => asked.has(pictureOf(tile))));
   });
-  $("note-cancel").addEventListener("click", () => $("note").close());
+}
+
+/** The note keeps what is typed as a draft, until it is kept or thrown away. */
+function startNote() {
+  $("note-text").maxLength = MOST_NOTE;
+  $("note-text").addEventListener("input", () => {
+    if (notedTile() >= 0) saveDraft(notedTile(), $("note-text").value);
+  });
+  $("note-form").addEventListener("submit", (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const tile = notedTile();
+    shut($("note"));
+    if (tile < 0) return;
+    decide([tile], { note: $("note-text").value.trim() });
+    dropDraft(tile);
+    const words = wordsOf(tile, ["note"]);
+    hear(`${words}: ${sheet.tiles.label[tile]}`);
+    confirm([tile], words, "note");
+  });
+  $("note-cancel").addEventListener("click", () => {
+    const tile = notedTile();
+    if (tile >= 0) dropDraft(tile);
+    shut($("note"));
+  });
   $("note-text").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();

@@ -66,9 +66,20 @@ export function ratioOf(tile) {
   return Math.min(6, Math.max(1 / 6, width[tile] / height[tile] || 1));
 }
 
+/**
+ * @param {number} tile
+ * @returns {Earlier | undefined} the earlier picture that is still shown there, because the one that is wanted now is not made yet
+ */
+export function standingOf(tile) {
+  const { thumb, sha } = sheet.tiles;
+  if (stateOf(tile) !== "stale" || sha[tile]) return undefined;
+  const before = sheet.history[tile] ?? [];
+  return before.find((each) => each.thumb >= 0 && each.thumb === thumb[tile]) ?? before.at(-1);
+}
+
 /** @param {number} tile @returns {string} what a picture shows, for who can't see it */
 export function altOf(tile) {
-  const shown = stateOf(tile) === "stale" ? sheet.history[tile]?.at(-1)?.text : null; // what stands there was made from
+  const shown = standingOf(tile)?.text; // what is shown was made from that
   const text = (shown ?? sheet.texts[sheet.tiles.text[tile]]).replace(/\s+/g, " ").trim();
   return `${sheet.tiles.label[tile]}: ${text.length > 160 ? text.slice(0, 160).trimEnd() + "…" : text}`;
 }

@@ -44,11 +44,27 @@ export function count(number, word) {
   return `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
 }
 
-/** @param {string} text said to who listens with a screen reader, and shown for a moment @param {string} [name] of a button @param {() => void} [act] */
+/** @param {number} seconds Unix time @returns {string} in UTC, as the head says it */
+export function moment(seconds) {
+  return new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC";
+}
+
+/** @returns {HTMLDialogElement | undefined} the open dialog that is on top */
+export function topDialog() {
+  return /** @type {HTMLDialogElement | undefined} */ ([...document.querySelectorAll("dialog[open]")].at(-1));
+}
+
+/** @param {string} text for those who listen with a screen reader: what the eyes see at the picture */
+export function hear(text) {
+  const region = (topDialog() ?? document).querySelector(".heard"); // what is outside of an open dialog is not heard
+  region?.replaceChildren(text);
+}
+
+/** @param {string} text shown for a moment, and read out by a screen reader @param {string} [name] of a button @param {() => void} [act] */
 export function say(text, name = "", act = () => {}) {
   const toast = $("toast");
   // Under an open dialog nobody sees or hears it.
-  const home = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  const home = topDialog() ?? document.body;
   if (toast.parentElement !== home) home.append(toast);
   toast.replaceChildren(text, ...(name ? [" ", button(name, act)] : []));
   toast.hidden = !text;

@@ -9,6 +9,7 @@ import { decisionOf } from "./decisions.js";
 
 const VERDICTS = ["approved", "rejected", "undecided", "differs"];
 const MARKS = ["starred", "noted", "stale approval", "none"];
+const REVIEWED = ["decision", "mark"]; // filters whose answer changes while somebody decides
 
 /** @typedef {{key: string, name: string, values: string[], titles: string[], count: (tiles: number[]) => number[]}} Facet */
 
@@ -20,11 +21,7 @@ export function facets() {
     ...sheet.dimensions.map(ofDimension),
     facet("tag", "Tag", [...sheet.tags.values, "none"], [...sheet.tags.values, "none"], tagsOf),
   ];
-  const every = sheet.tiles.label.map((_, tile) => tile);
-  return all.filter((each) => {
-    if (each.key === "tag") return sheet.tags.values.length > 0;
-    return each.values.length > 1 && (each.key !== "mark" || each.count(every)[MARKS.indexOf("none")] < every.length);
-  });
+  return all.filter((each) => (each.key === "tag" ? sheet.tags.values.length > 0 : each.values.length > 1));
 }
 
 /** @param {import("./data.js").Dimension} of @returns {Facet} some pictures may have no value there: theirs is an empty one */
@@ -83,6 +80,11 @@ function marksOf(tile) {
   return marks.length ? marks : ["none"];
 }
 
+/** @returns {boolean} whether any picture has stars, a note or an approval that has become stale */
+export function anyMark() {
+  return sheet.tiles.label.some((_, tile) => marksOf(tile)[0] !== "none");
+}
+
 /** @param {number} tile @returns {string[]} */
 function tagsOf(tile) {
   const tags = sheet.tags.of[tile].map((tag) => sheet.tags.values[tag]);
@@ -94,16 +96,39 @@ export function filters(filter) {
   return filter.words.trim() !== "" || filter.hidden.size > 0;
 }
 
-/** @param {Filter} filter @returns {number[]} the tiles that pass, in the sheet's order */
-export function passing(filter) {
+/**
+ * @param {Filter} filter
+ * @param {(tile: number) => boolean} [stays] whatever was decided on it since
+ * @returns {number[]} the tiles that pass, in the sheet's order
+ */
+export function passing(filter, stays = () => false) {
   const words = filter.words.toLowerCase().split(/\s+/).filter(Boolean);
-  const tests = [...filter.hidden].map(([key, values]) => tester(key, values));
+  const hidden = [...filter.hidden];
+  const tests = hidden.filter(([key]) => !REVIEWED.includes(key)).map(([key, values]) => tester(key, values));
+  const reviewed = hidden.filter(([key]) => REVIEWED.includes(key)).map(([key, values]) => tester(key, values));
   const hay = words.length ? searched() : [];
   const result = [];
   for (let tile = 0; tile < sheet.tiles.label.length; tile += 1) {
-    if (tests.every((test) => test(tile)) && words.every((word) => hay[tile].includes(word))) result.push(tile);
+    if (!tests.every((test) => test(tile)) || !words.every((word) => hay[tile].includes(word))) continue;
+    if (stays(tile) || reviewed.every((test) => test(tile))) result.push(tile);
   }
   return result;
+}
+
+/**
+ * What is decided on stays in view until the filter is applied again.
+ * @param {Filter} filter
+ * @param {number[]} shown
+ * @returns {string} how far what is shown has fallen behind the filter, for people; empty while it has not
+ */
+export function outdated(filter, shown) {
+  if (!REVIEWED.some((key) => filter.hidden.has(key))) return "";
+  const [before, now] = [new Set(shown), new Set(passing(filter))];
+  const gone = shown.filter((tile) => !now.has(tile)).length;
+  const more = [...now].filter((tile) => !before.has(tile)).length;
+  const undecided = !filter.hidden.has("mark") && VERDICTS.every((word) => (word === "undecided") !== Boolean(filter.hidden.get("decision")?.has(word)));
+  const left = `${gone.toLocaleString("en")} shown here ${undecided ? (gone === 1 ? "has" : "have") + " been decided since" : gone === 1 ? "no longer matches" : "no longer match"}`;
+  return [...(gone ? [left] : []), ...(more ? [`${more.toLocaleString("en")} more ${more === 1 ? "matches" : "match"} now`] : [])].join(", ");
 }
 
 /** @param {string} key @param {Set<string>} values hidden @returns {(tile: number) => boolean} whether a tile stays */

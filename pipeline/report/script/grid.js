@@ -7,7 +7,7 @@ import { dimension, sheet } from "./data.js";
 import { onDecision } from "./decisions.js";
 import { $, count, make } from "./dom.js";
 import { passing } from "./filter.js";
-import { layOutAt, layOutWell, neighbour } from "./layout.js";
+import { layOutAt, layOutWell, LEAST, neighbour } from "./layout.js";
 import { arrange } from "./pivot.js";
 import { app } from "./state.js";
 import { captionKeys, headingText, makeTile, showDecision } from "./tile.js";
@@ -31,16 +31,31 @@ function frame(/** @type {number} */ height) {
   return {
     width: room, height, gap: narrow ? 8 : 14, caption: 27,
     band: narrow ? 34 : 40, line: 26, gulf: narrow ? 18 : 34, between: narrow ? 9 : 17, beside: narrow ? 2 : 4,
+    least: app.view.height || LEAST, // whoever asks for a height gets it, also where columns then go beyond the window
   };
 }
 
-/** Work out what is shown and where, and draw it. The tile with the focus stays where it is in the window. */
+/** Apply the filter: again, for whatever was decided since it was applied last. */
+export function applyFilter() {
+  app.shown = passing(app.view.filter);
+}
+
+/** Another sheet has come in: tiles have moved. What is looked at stays in view, whatever was decided on it. */
+function followSheet() {
+  const { label } = sheet.tiles;
+  const before = drawn.tiles.label;
+  const shown = new Set(app.shown.map((tile) => before[tile]));
+  app.cursor = label.indexOf(before[app.cursor]);
+  app.shown = passing(app.view.filter, (tile) => shown.has(label[tile]));
+  drawn = sheet;
+}
+
+/** Work out where everything that is shown belongs, and draw it. The tile with the focus stays where it is in the window. */
 export function showSheet() {
   const anchor = app.cursor >= 0 && tiles.has(app.cursor) ? app.layout.y[app.cursor] - scrollY : null;
   const focused = $("tiles").contains(document.activeElement);
-  if (drawn !== sheet) app.cursor = sheet.tiles.label.indexOf(drawn.tiles.label[app.cursor]); // tiles have moved
-  drawn = sheet;
-  app.shown = passing(app.view.filter);
+  const before = drawn === sheet ? app.layout.order : [];
+  if (drawn !== sheet) followSheet();
   const pivot = arrange(app.shown, app.view.axes);
   room = measure();
   const usual = frame(usualHeight());
@@ -48,10 +63,13 @@ export function showSheet() {
   app.layout = layOut(pivot, sheet.tiles.label.length, usual, innerHeight * 0.8);
   places = new Map(app.layout.order.map((tile, at) => [tile, at]));
   told = captionKeys();
-  if (!app.layout.order.includes(app.cursor)) app.cursor = app.layout.order[0] ?? -1;
+  if (!places.has(app.cursor)) { // on to the next that is still shown
+    const at = Math.max(0, before.indexOf(app.cursor));
+    app.cursor = [...before.slice(at), ...before.slice(0, at).reverse()].find((tile) => places.has(tile)) ?? app.layout.order[0] ?? -1;
+  }
   clear();
   $("canvas").style.height = `${Math.ceil(app.layout.height)}px`;
-  const last = app.layout.columns[app.layout.columns.length - 1];
+  const last = app.layout.columns.at(-1);
   $("canvas").style.width = last && last.x + last.width > room ? `${Math.ceil(last.x + last.width)}px` : "";
   $("columns").style.minWidth = $("canvas").style.width; // its ground goes as far as what scrolls under it
   $("empty").hidden = app.shown.length > 0;
@@ -82,15 +100,15 @@ function clear() {
 /** Names above the columns, where something runs across. */
 function drawColumns() {
   const bar = $("columns");
-  const { columns } = app.layout;
+  const { columns, blocks } = app.layout;
   bar.hidden = columns.length === 0;
-  bar.replaceChildren(...columns.map(({ value, x, width }) => {
+  bar.replaceChildren(...blocks.flatMap((left) => columns.map(({ value, x, width }) => {
     const head = make("span", "", value < 0 ? "–" : headingText(app.view.axes.across, value));
     head.title = head.textContent;
-    head.style.left = `${x}px`;
+    head.style.left = `${left + x}px`;
     head.style.width = `${width}px`;
     return head;
-  }));
+  })));
 }
 
 /** Put into the page what can be seen, and take out what can't. */
@@ -212,6 +230,17 @@ export function setCursor(tile, { focus = true, scroll = true } = {}) {
 /** @param {number} tile */
 function focusTile(tile) {
   tiles.get(tile)?.firstElementChild.focus({ preventScroll: true });
+}
+
+/** @param {number} tile @returns {any} its place in the page; nothing while it is not drawn */
+export function tileElement(tile) {
+  return tiles.get(tile);
+}
+
+/** @param {number} tile @returns {boolean} whether any of it can be seen */
+export function isInView(tile) {
+  const box = tiles.get(tile)?.getBoundingClientRect();
+  return Boolean(box) && box.bottom > $("bar").offsetHeight && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
 }
 
 /** @param {number} tile */

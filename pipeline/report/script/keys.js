@@ -3,11 +3,12 @@
 import { toggleCompare, closeBox, isOpen, leaf, nextWay, openBox } from "./lightbox.js";
 import { markForCompare } from "./compare.js";
 import { approveRest, askNote, judge, rate, undoLast } from "./culling.js";
-import { $, make, say, takesText } from "./dom.js";
+import { $, make, say, takesText, topDialog } from "./dom.js";
+import { focusPicture, shut } from "./focus.js";
 import { moveCursor, setCursor } from "./grid.js";
 import { openReview } from "./review.js";
 import { app } from "./state.js";
-import { clearFilter } from "./tools.js";
+import { clearFilter, refreshFilter } from "./tools.js";
 import { panBy, toggleZoom, zoomBy } from "./zoom.js";
 
 /**
@@ -34,7 +35,7 @@ const GROUPS = [
       { keys: ["u"], shown: "U", name: "undecided again", act: (event) => judge("", event.shiftKey) },
       { keys: ["1", "2", "3", "4", "5", "0"], shown: "1 … 5, 0", name: "stars, none", act: (event) => rate(Number(event.code.slice(-1)), event.shiftKey) },
       { keys: [], shown: "Shift + any of these", name: "and go on to the next", act: () => {} },
-      { keys: ["n"], shown: "N", name: "write a note", act: askNote },
+      { keys: ["n"], shown: "N", name: "write a note: Enter keeps it, Esc leaves it as a draft", act: askNote },
       { keys: ["ctrl+z"], shown: "Ctrl + Z", name: "undo", act: undoLast },
       { keys: ["y"], shown: "Y", name: "approve all that is shown and undecided", act: approveRest },
       { keys: ["e"], shown: "E", name: "export, import, merge", act: openReview },
@@ -50,11 +51,11 @@ const GROUPS = [
       { keys: ["home"], shown: "Home, End", name: "the first, the last", act: () => jump(0) },
       { keys: ["end"], shown: "", name: "", act: () => jump(app.layout.order.length - 1) },
       { keys: ["enter", " "], shown: "Enter", name: "open large", act: () => openBox(app.cursor), box: false },
-      { keys: ["z", " "], shown: "Z", name: "all of it, or every pixel", act: () => toggleZoom(), box: true },
+      { keys: ["z", " "], shown: "Z", name: "all of it, or every pixel (100 %)", act: () => toggleZoom(), box: true },
       { keys: ["+", "="], shown: "+ −", name: "zoom; Shift + arrows move", act: () => zoomBy(1.4), box: true },
       { keys: ["-"], shown: "", name: "", act: () => zoomBy(1 / 1.4), box: true },
       { keys: ["escape"], shown: "Esc", name: "close; show everything again", act: closeBox, box: true },
-      { keys: ["escape"], shown: "", name: "", act: clearFilter, box: false },
+      { keys: ["escape"], shown: "", name: "", act: leave, box: false },
     ],
   },
   {
@@ -64,6 +65,7 @@ const GROUPS = [
       { keys: ["v"], shown: "V", name: "side by side, slider, blend, difference", act: nextWay, box: true },
       { keys: ["m"], shown: "M", name: "mark, to compare others with it", act: markCurrent },
       { keys: ["/"], shown: "/", name: "find", act: find, box: false },
+      { keys: ["r"], shown: "R", name: "filter again, when pictures have been decided since", act: refreshFilter, box: false },
       { keys: ["?"], shown: "?", name: "these keys", act: () => $("help").showModal() },
     ],
   },
@@ -88,6 +90,13 @@ function jump(at) {
   else setCursor(tile);
 }
 
+/** First back to the picture, then to all of them. @param {KeyboardEvent} event */
+function leave(event) {
+  const on = event.target;
+  if (on instanceof HTMLElement && $("tools").contains(on)) focusPicture();
+  else clearFilter();
+}
+
 function find() {
   $("query").focus();
   $("query").select();
@@ -102,19 +111,30 @@ function nameOf(event) {
 
 /** @param {KeyboardEvent} event */
 function onKey(event) {
-  if (event.altKey || event.defaultPrevented || event.isComposing || document.querySelector(":popover-open")) return;
-  const dialog = /** @type {HTMLDialogElement | undefined} */ ([...document.querySelectorAll("dialog[open]:not(#lightbox)")].at(-1));
-  if (dialog && event.key === "Escape") { // at once: a browser takes a moment, and the next key would be lost
+  if (event.altKey || event.defaultPrevented || event.isComposing) return;
+  const list = document.querySelector(":popover-open");
+  if (list) {
+    if (event.key !== "Escape" || !(list instanceof HTMLElement)) return;
     event.preventDefault();
-    dialog.close();
-    const left = document.activeElement;
-    if (left instanceof HTMLElement && dialog.contains(left)) left.blur();
+    list.hidePopover();
+    return focusPicture();
   }
-  if (dialog || takesText(event.target)) return;
+  const dialog = topDialog();
+  if (dialog && dialog !== $("lightbox")) {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    return shut(dialog);
+  }
+  if (event.key === "Escape" && event.target instanceof HTMLSelectElement) {
+    event.target.blur();
+    event.preventDefault();
+    return focusPicture();
+  }
+  if (takesText(event.target)) return;
   const name = nameOf(event);
   const open = isOpen();
-  // A button that was pressed keeps the focus: beside a large picture the arrows go on leafing all the same.
-  const own = /^(enter| )$/.test(name) || !open ? "button, a:not(.picture), input, summary" : "input";
+  // A button that was pressed keeps the focus: it has a use for Enter, but the arrows go on to other pictures.
+  const own = /^(enter| )$/.test(name) ? "button, a:not(.picture), input, summary" : "input[type=range]";
   if (/^(enter| |arrow.*|home|end)$/.test(name) && event.target instanceof HTMLElement && event.target.matches(own)) return;
   const key = GROUPS.flatMap((group) => group.keys).find((each) => each.keys.includes(name) && (each.box ?? open) === open);
   if (!key) return;
@@ -130,7 +150,7 @@ export function startKeys() {
     make("dl", "", keys.filter((each) => each.shown).flatMap((each) => [make("dt", "", make("kbd", "", each.shown)), make("dd", "", each.name)])),
   ])));
   for (const element of document.querySelectorAll(".close-dialog")) {
-    element.addEventListener("click", () => element.closest("dialog")?.close());
+    element.addEventListener("click", () => shut(element.closest("dialog")));
   }
   $("show-help").addEventListener("click", () => $("help").showModal());
 }

@@ -7,19 +7,22 @@ import { ratioOf } from "./data.js";
 
 /**
  * @typedef {import("./pivot.js").Pivot} Pivot
- * @typedef {{width: number, height: number, gap: number, caption: number, band: number, line: number, gulf: number, between: number, beside: number}} Frame
- *   CSS pixels: room, wished height of a picture, between pictures, below each, headings of bands and lines, between blocks, between columns; pictures of one cell side by side at most
+ * @typedef {{width: number, height: number, gap: number, caption: number, band: number, line: number, gulf: number, between: number, beside: number, least: number}} Frame
+ *   CSS pixels: room, wished height of a picture, between pictures, below each, headings of bands and lines, between blocks, between columns; pictures of one cell side by side at most;
+ *   the height below which columns rather go beyond the window
  * @typedef {{level: "band" | "line", value: number, x: number, y: number, width: number, tiles: number}} Heading
  * @typedef {{y: number, height: number, tiles: number[]}} Row pictures of the same top
- * @typedef {{height: number, rows: Row[], headings: Heading[], columns: {value: number, x: number, width: number}[],
+ * @typedef {{height: number, picture: number, rows: Row[], headings: Heading[], columns: {value: number, x: number, width: number}[], blocks: number[],
  *   x: Float32Array, y: Float32Array, w: Float32Array, h: Float32Array, order: number[]}} Layout
+ *   picture: the height of one, about; blocks: from where on the columns stand, once for each block of them side by side
  * @typedef {{width: number, height: number, put: (x: number, y: number) => void}} Block laid out, not placed yet
  */
 
 const SOME = 1000; // pictures, up to which several sizes are tried
 const LARGER = [1.9, 1.7, 1.5, 1.4, 1.3, 1.2, 1.1];
 const HIGHEST = 900; // CSS pixels, no row is higher than that
-const LEAST = 90; // CSS pixels of a picture's height, below which columns rather go beyond the window
+export const LEAST = 90; // CSS pixels of a picture's height, below which columns usually rather go beyond the window
+const [BAND, LINE] = [220, 120]; // CSS pixels that a heading needs
 
 /**
  * As `layOutAt`, but larger where that fits the window, or fills rows that would be short.
@@ -44,7 +47,7 @@ export function layOutWell(pivot, tiles, frame, window) {
 export function layOutAt(pivot, tiles, frame) {
   /** @type {Layout} */
   const layout = {
-    height: 0, rows: [], headings: [], columns: [], order: [],
+    height: 0, picture: frame.height, rows: [], headings: [], columns: [], blocks: [], order: [],
     x: new Float32Array(tiles), y: new Float32Array(tiles), w: new Float32Array(tiles), h: new Float32Array(tiles),
   };
   const matrix = pivot.columns.length > 1 || pivot.columns[0] >= 0;
@@ -52,17 +55,20 @@ export function layOutAt(pivot, tiles, frame) {
   if (matrix) {
     const { columns, height } = columnsOf(pivot, frame);
     layout.columns = columns;
+    layout.picture = height;
     inside = { ...frame, height };
   }
+  const banded = pivot.bands.length > 1;
   const bands = pivot.bands.map((band) => {
     const lines = band.lines.map((line) => {
       const body = matrix ? cells(line.columns, layout, inside) : flow(line.columns[0], layout, frame, frame.width);
       return headed(body, "line", line.value, line.columns.flat().length, layout, frame);
     });
     const total = band.lines.reduce((sum, line) => sum + line.columns.flat().length, 0);
-    return headed(shelves(lines, matrix ? 10 : 18, frame), "band", band.value, total, layout, frame);
+    const inner = matrix && banded ? stacked(lines, 10) : shelves(matrix ? alike(lines, LINE, frame) : lines, matrix ? 10 : 18, frame);
+    return headed(inner, "band", band.value, total, layout, frame);
   });
-  const all = shelves(bands, 34, frame);
+  const all = shelves(matrix ? alike(bands, BAND, frame) : bands, 34, frame);
   all.put(0, 0);
   layout.height = all.height;
   layout.rows.sort((a, b) => a.y - b.y || layout.x[a.tiles[0]] - layout.x[b.tiles[0]]);
@@ -75,7 +81,7 @@ export function layOutAt(pivot, tiles, frame) {
 function headed(body, level, /** @type {number} */ value, /** @type {number} */ tiles, /** @type {Layout} */ layout, /** @type {Frame} */ frame) {
   if (value < 0) return body;
   const high = frame[level];
-  const width = Math.max(body.width, Math.min(frame.width, level === "band" ? 220 : 120));
+  const width = Math.max(body.width, Math.min(frame.width, level === "band" ? BAND : LINE));
   return {
     width,
     height: body.height + high,
@@ -105,6 +111,25 @@ function shelves(blocks, /** @type {number} */ between, /** @type {Frame} */ fra
   };
 }
 
+/** Blocks below each other: the lines of a table. @param {Block[]} blocks @returns {Block} */
+function stacked(blocks, /** @type {number} */ between) {
+  return {
+    width: Math.max(0, ...blocks.map((block) => block.width)),
+    height: blocks.reduce((sum, block) => sum + block.height + between, -between),
+    put: (x, y) => {
+      for (const block of blocks) {
+        block.put(x, y);
+        y += block.height + between;
+      }
+    },
+  };
+}
+
+/** Blocks of columns, with or without a heading, as wide as each other: the names above the columns then fit all that stand below each other. @param {Block[]} blocks @returns {Block[]} */
+function alike(blocks, /** @type {number} */ least, /** @type {Frame} */ frame) {
+  return blocks.map((block) => ({ ...block, width: Math.max(block.width, Math.min(frame.width, least)) }));
+}
+
 /**
  * @param {Pivot} pivot
  * @param {Frame} frame
@@ -118,10 +143,12 @@ function columnsOf(pivot, frame) {
     return most;
   });
   const room = frame.width - (wishes.length - 1) * frame.between;
-  const height = Math.max(Math.min(frame.height, LEAST), Math.min(frame.height, room / wishes.reduce((sum, wish) => sum + wish, 0)));
+  const widest = pivot.bands.flatMap((band) => band.lines.flatMap((line) => line.columns.flat())).reduce((most, tile) => Math.max(most, ratioOf(tile)), 0.35);
+  const least = Math.min(frame.height, frame.least, frame.width / widest); // no picture is wider than the window
+  const height = Math.max(least, Math.min(frame.height, room / wishes.reduce((sum, wish) => sum + wish, 0)));
   let x = 0;
   const columns = pivot.columns.map((value, at) => {
-    const column = { value, x, width: wishes[at] * height };
+    const column = { value, x, width: Math.min(wishes[at] * height, frame.width) };
     x += column.width + frame.between;
     return column;
   });
@@ -143,7 +170,10 @@ function cells(/** @type {number[][]} */ columns, /** @type {Layout} */ layout, 
   return {
     width: last.x + last.width,
     height: Math.max(...blocks.map((block) => block.height)),
-    put: (x, y) => blocks.forEach((block, at) => block.put(x + layout.columns[at].x, y)),
+    put: (x, y) => {
+      if (!layout.blocks.includes(x)) layout.blocks.push(x);
+      blocks.forEach((block, at) => block.put(x + layout.columns[at].x, y));
+    },
   };
 }
 

@@ -1,14 +1,15 @@
 /** One picture, large: leaf through along both axes of the sheet, zoom, compare, decide. */
 
-import { partnersOf, showWay, WAYS } from "./compare.js";
-import { altOf, originalOf, sheet, stateOf, thumbAddress } from "./data.js";
+import { nameBefore, partnersOf, showWay, WAYS } from "./compare.js";
+import { altOf, originalOf, sheet, standingOf, stateOf, thumbAddress } from "./data.js";
 import { onDecision } from "./decisions.js";
 import { $, make, mark } from "./dom.js";
+import { shut } from "./focus.js";
 import { moveCursor, positionOf, setCursor } from "./grid.js";
 import { fillDecision, fillPanel, showAbsent, startPanel } from "./panel.js";
 import { app } from "./state.js";
 import { clearFilter } from "./tools.js";
-import { fit } from "./zoom.js";
+import { fit, showZoom } from "./zoom.js";
 
 /** @typedef {import("./compare.js").Partner} Partner */
 
@@ -40,7 +41,8 @@ export function openBox(tile) {
 
 /** Close, with the tile that was shown last in view and in focus. */
 export function closeBox() {
-  $("lightbox").close();
+  shut($("lightbox"));
+  setCursor(app.cursor); // in view, too
 }
 
 /** @param {"left" | "right" | "up" | "down"} direction along the axes of the sheet */
@@ -54,7 +56,9 @@ function showBox() {
   const tile = app.cursor;
   const partners = partnersOf(tile);
   const partner = comparing ? partners[Math.min(chosen, partners.length - 1)] ?? null : null;
-  showSide($("side-now"), originalOf(tile), sheet.tiles.thumb[tile], altOf(tile), partner ? "now" : "");
+  const shown = standingOf(tile);
+  const name = shown ? nameBefore(tile, shown) : "now";
+  showSide($("side-now"), originalOf(tile), sheet.tiles.thumb[tile], altOf(tile), partner ? name : "", sheet.tiles.width[tile]);
   $("side-then").hidden = !partner;
   if (partner) showSide($("side-then"), partner.href, partner.thumb, partner.name, partner.name);
   else $("side-then").replaceChildren();
@@ -76,23 +80,29 @@ function showBox() {
   moved();
 }
 
-/** A figure with a picture: the small one at once, the large one as soon as it is there. */
-function showSide(/** @type {any} */ figure, /** @type {?string} */ href, /** @type {number} */ thumb, /** @type {string} */ alt, /** @type {string} */ name) {
+/** A figure with a picture: the small one at once, the large one as soon as it is there. Its width is told in its own pixels. */
+function showSide(/** @type {any} */ figure, /** @type {?string} */ href, /** @type {number} */ thumb, /** @type {string} */ alt, /** @type {string} */ name, /** @type {number} */ width = 0) {
   const small = thumbAddress(thumb);
   const tile = app.cursor;
   if (!small && !href) {
     const state = stateOf(tile);
     figure.replaceChildren(make("div", "blank", [make("span", "state", [mark(state), ` ${state}`]), make("span", "", sheet.reasons[sheet.tiles.reason[tile]] ?? "")]));
+    showZoom();
     return;
   }
   const image = make("img");
   image.alt = alt;
   image.draggable = false;
+  image.dataset.pixels = String(width);
+  image.addEventListener("load", showZoom);
   image.src = small ?? href;
   figure.replaceChildren(image, ...(name ? [make("figcaption", "", name)] : []));
   if (!href || href === image.src) return;
   const large = new Image();
-  large.addEventListener("load", () => { image.src = href; });
+  large.addEventListener("load", () => {
+    image.dataset.pixels = String(large.naturalWidth);
+    image.src = href;
+  });
   large.addEventListener("error", () => {
     if (!image.isConnected) return;
     if (!small) figure.append(make("p", "aside", "There is no picture to show: the original is not beside this sheet."));

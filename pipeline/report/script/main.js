@@ -5,7 +5,9 @@ import { startCulling } from "./culling.js";
 import { sheet } from "./data.js";
 import { onDecision } from "./decisions.js";
 import { $ } from "./dom.js";
-import { redraw, showSheet, startGrid } from "./grid.js";
+import { startDrafts } from "./drafts.js";
+import { startFocus } from "./focus.js";
+import { applyFilter, redraw, showSheet, startGrid } from "./grid.js";
 import { startKeeping } from "./keeping.js";
 import { startKeys } from "./keys.js";
 import { closeBox, isOpen, openBox, refreshBox, startBox } from "./lightbox.js";
@@ -22,10 +24,15 @@ function showView() {
   writeAddress(app.view);
 }
 
-function showAll() {
+/** The head may grow: what is looked at stays where it is. */
+function showHeadInPlace() {
   const top = $("canvas").getBoundingClientRect().top;
   showHead();
-  scrollBy({ top: $("canvas").getBoundingClientRect().top - top, behavior: "instant" }); // what is looked at stays where it is
+  scrollBy({ top: $("canvas").getBoundingClientRect().top - top, behavior: "instant" });
+}
+
+function showAll() {
+  showHeadInPlace();
   showView();
   showTools();
   showProgress();
@@ -35,6 +42,7 @@ function showAll() {
 /** From the address, at the start and when somebody follows a link into the same sheet. */
 function followAddress() {
   app.view = readAddress();
+  applyFilter();
   const tile = sheet.tiles.label.indexOf(app.view.open);
   showSheet();
   showTools();
@@ -43,6 +51,7 @@ function followAddress() {
 }
 
 startKeeping();
+startDrafts();
 startTools(showView);
 startGrid(openBox);
 startBox(() => writeAddress(app.view));
@@ -50,11 +59,12 @@ startZoom();
 startCulling();
 startReview();
 startKeys();
+startFocus();
 startPrint();
 followAddress();
 showHead();
 showProgress();
-onDecision(showHead);
+onDecision(showHeadInPlace);
 $("keys").hidden = false;
 addEventListener("hashchange", followAddress);
 document.documentElement.dataset.ready = "true";

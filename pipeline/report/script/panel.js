@@ -1,8 +1,9 @@
 /** What stands beside a large picture: the decision, the prompt, parameters, files, earlier takes. */
 
-import { sheet, stateOf, thumbAddress, valueOf } from "./data.js";
-import { decisionOf, decisionOn } from "./decisions.js";
-import { $, copyText, make, mark, shellWord } from "./dom.js";
+import { sheet, standingOf, stateOf, thumbAddress, valueOf } from "./data.js";
+import { canDecide, decisionOf, decisionOn } from "./decisions.js";
+import { $, copyText, make, mark, moment, shellWord } from "./dom.js";
+import { hasDraft } from "./drafts.js";
 import { wordsChanged } from "./compare.js";
 
 /** @param {number} tile @param {import("./compare.js").Partner | null} partner compared with */
@@ -41,9 +42,21 @@ function fillTrouble(tile) {
   trouble.textContent = lines.join(" ");
 }
 
+/** @param {number} tile @returns {string} why nothing can be decided there; empty where it can */
+export function whyUndecidable(tile) {
+  if (canDecide(tile)) return "";
+  if (!standingOf(tile)) return "There is no picture here to decide on yet.";
+  return "This is the picture from before; the new one is not made yet, so there is nothing to decide on.";
+}
+
 /** Show how the picture was decided on, and what others said. @param {number} tile */
 export function fillDecision(tile) {
   const { note, who, differs, all, mine } = decisionOf(tile);
+  const why = whyUndecidable(tile);
+  for (const each of document.querySelectorAll("#box-decide button")) /** @type {HTMLButtonElement} */ (each).disabled = why !== "";
+  $("box-why").textContent = why;
+  $("box-why").hidden = why === "";
+  $("box-draft").hidden = !hasDraft(tile);
   for (const each of document.querySelectorAll("#box-decide [data-decide]")) {
     each.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (each).dataset.decide === mine.decision && !differs));
   }
@@ -131,11 +144,6 @@ function money(usd) {
   return `$${(usd / 1e6).toFixed(Number.isInteger(cents) ? 2 : 3)}`;
 }
 
-/** @param {number} seconds Unix time @returns {string} in UTC, as the head says it */
-export function moment(seconds) {
-  return new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC";
-}
-
 /** @param {number} bytes */
 function size(bytes) {
   if (!bytes) return "";
@@ -188,14 +196,15 @@ function fillEarlier(tile) {
 
 /** What changed from the picture it is compared with. @param {number} tile @param {import("./compare.js").Partner | null} partner */
 function fillChanges(tile, partner) {
-  if (!partner) return fill("box-changes", []);
+  const before = partner ?? standingOf(tile); // what is still shown there differs from what is wanted now
+  if (!before) return fill("box-changes", []);
   const now = sheet.texts[sheet.tiles.text[tile]];
-  const lines = partner.changes.map((change) => make("p", "", change));
-  if (partner.text !== null && partner.text !== now) {
-    const words = wordsChanged(partner.text, now).flatMap(([word, how]) => [how === "same" ? word : make(how === "gone" ? "del" : "ins", "", word), " "]);
+  const lines = before.changes.map((change) => make("p", "", change));
+  if (before.text !== null && before.text !== now) {
+    const words = wordsChanged(before.text, now).flatMap(([word, how]) => [how === "same" ? word : make(how === "gone" ? "del" : "ins", "", word), " "]);
     lines.push(make("p", "words", words));
   }
-  const old = partner.tile < 0 ? [] : sheet.dimensions.filter((each) => !["state", "set", "take"].includes(each.key) && each.of[tile] !== each.of[partner.tile])
+  const old = !partner || partner.tile < 0 ? [] : sheet.dimensions.filter((each) => !["state", "set", "take"].includes(each.key) && each.of[tile] !== each.of[partner.tile])
     .map((each) => make("p", "", `${each.name}: ${valueOf(each.key, partner.tile) || "–"} → ${valueOf(each.key, tile) || "–"}`));
   fill("box-changes", [...old, ...lines]);
 }

@@ -3,13 +3,13 @@
 import { altOf, sheet, stateOf, thumbAddress, valueOf } from "./data.js";
 import { decisionOf } from "./decisions.js";
 import { $, make, mark } from "./dom.js";
-import { layOutWell } from "./layout.js";
+import { layOutWell, LEAST } from "./layout.js";
 import { arrange } from "./pivot.js";
 import { app } from "./state.js";
 import { captionKeys, headingText } from "./tile.js";
 
 const WIDTH = 1000; // of the paper, in units of which everything is a share
-const FRAME = { width: WIDTH, height: 150, gap: 10, caption: 30, band: 30, line: 20, gulf: 10, between: 14, beside: 2 };
+const FRAME = { width: WIDTH, height: 150, gap: 10, caption: 30, band: 30, line: 20, gulf: 10, between: 14, beside: 2, least: LEAST };
 
 /** Make the pages: headings, and below each its rows, or one row of cells where something runs across. */
 function layOutForPrint() {

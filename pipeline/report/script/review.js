@@ -1,10 +1,13 @@
 /** The review: how far it is, handing decisions on, taking others' in, and where reviewers differ. */
 
-import { approveRest, undecided } from "./culling.js";
+import { approveRest, askNote, undecided } from "./culling.js";
 import { decisionOf, differing, onDecision, tally } from "./decisions.js";
 import { sheet } from "./data.js";
 import { $, button, copyText, count, make, shellWord } from "./dom.js";
+import { draftsWouldBeLost, draftTiles } from "./drafts.js";
 import { exported, imported } from "./exchange.js";
+import { shut } from "./focus.js";
+import { setCursor } from "./grid.js";
 import { reviewer, setReviewer, wouldBeLost } from "./keeping.js";
 import { openBox } from "./lightbox.js";
 
@@ -20,6 +23,7 @@ export function openReview() {
 export function showProgress() {
   const { approved, rejected, undecided: left, differs, all } = tally();
   $("progress").textContent = left === all ? "Decisions" : `${(all - left).toLocaleString("en")} of ${all.toLocaleString("en")} decided`;
+  $("open-review").dataset.widest = `${all.toLocaleString("en")} of ${all.toLocaleString("en")} decided`; // it never pushes the others away
   $("open-review").title = `${approved} approved, ${rejected} rejected, ${left} undecided${differs ? `, reviewers differ on ${differs}` : ""} (E)`;
   $("meter").value = all ? (all - left) / all : 0;
 }
@@ -38,11 +42,18 @@ function fillReview() {
   $("differ-list").replaceChildren(...differ.slice(0, 200).map((tile) => {
     const said = decisionOf(tile).all.filter((each) => each.decision).map((each) => `${each.who || "you"}: ${each.decision}${each.note ? ` (${each.note})` : ""}`);
     const open = button(sheet.tiles.label[tile], () => {
-      $("review").close();
+      shut($("review"));
       openBox(tile);
     }, "linklike");
     return make("li", "", [open, make("span", "", said.join(" · "))]);
   }));
+  const drafts = draftTiles();
+  $("drafts").hidden = drafts.length === 0;
+  $("draft-list").replaceChildren(...drafts.slice(0, 200).map((tile) => make("li", "", button(sheet.tiles.label[tile], () => {
+    shut($("review"));
+    setCursor(tile);
+    askNote();
+  }, "linklike"))));
   $("review-served").hidden = !sheet.served;
   $("review-lost").hidden = !wouldBeLost() || Boolean(sheet.served);
 }
@@ -124,7 +135,7 @@ export function startReview() {
     openReview();
     void takeFiles(event.dataTransfer.files);
   });
-  addEventListener("beforeunload", (event) => { if (wouldBeLost() && !sheet.served) event.preventDefault(); });
+  addEventListener("beforeunload", (event) => { if ((wouldBeLost() && !sheet.served) || draftsWouldBeLost()) event.preventDefault(); });
   onDecision(showProgress);
   onDecision(() => { if ($("review").open) fillReview(); });
 }

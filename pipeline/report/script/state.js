@@ -4,7 +4,7 @@
 export const app = {
   view: { axes: { bands: "", down: "", across: "" }, filter: { words: "", hidden: new Map() }, height: 0, open: "" },
   layout: {
-    height: 0, rows: [], headings: [], columns: [], order: [],
+    height: 0, picture: 0, rows: [], headings: [], columns: [], blocks: [], order: [],
     x: new Float32Array(0), y: new Float32Array(0), w: new Float32Array(0), h: new Float32Array(0),
   },
   shown: [], // tiles that pass the filter

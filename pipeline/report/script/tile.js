@@ -94,7 +94,9 @@ export function showDecision(item, tile) {
     words.push(`note: ${note}`);
   }
   if (stars) {
-    verdict.append(make("span", "stars", "★".repeat(stars)));
+    const shown = make("span", "stars", "★".repeat(stars));
+    shown.dataset.stars = String(stars);
+    verdict.append(shown);
     words.push(`${stars} of 5 stars`);
   }
   if (stale !== undefined) {

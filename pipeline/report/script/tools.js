@@ -4,8 +4,9 @@ import { distinct } from "./address.js";
 import { dimension } from "./data.js";
 import { onDecision } from "./decisions.js";
 import { $, button, count, make, mark } from "./dom.js";
-import { facets, filters } from "./filter.js";
-import { usualHeight } from "./grid.js";
+import { anyMark, facets, filters, outdated } from "./filter.js";
+import { focusPicture } from "./focus.js";
+import { applyFilter } from "./grid.js";
 import { axisKeys } from "./pivot.js";
 import { app } from "./state.js";
 
@@ -24,7 +25,7 @@ export function showTools() {
     select.disabled = keys.length === 0;
   }
   if ($("query") !== document.activeElement) $("query").value = app.view.filter.words;
-  $("size").value = String(usualHeight());
+  $("size").value = String(Math.round(app.layout.picture));
   showCount();
   showFacets();
 }
@@ -35,22 +36,61 @@ function showCount() {
   const some = app.shown.length;
   $("count").textContent = filters(app.view.filter) ? `${some.toLocaleString("en")} of ${count(all, "picture")}` : count(all, "picture");
   $("clear").hidden = !filters(app.view.filter);
+  showOutdated();
 }
 
-/** One button for each dimension; it opens the list of its values. */
+/** What was decided on stays where it is; say so, and let the reviewer choose when it goes. */
+function showOutdated() {
+  const text = outdated(app.view.filter, app.shown);
+  if (text !== $("outdated-text").textContent) $("outdated-text").textContent = text;
+  $("outdated").classList.toggle("there", text !== "");
+  $("refresh").disabled = text === "";
+}
+
+/** Apply the filter again. */
+export function refreshFilter() {
+  applyFilter();
+  showAnew();
+  showCount();
+  focusPicture();
+}
+
+/** The buttons of the dimensions. @type {Map<string, HTMLButtonElement>} */
+const openers = new Map();
+
+/** One button for each dimension; it opens the list of its values. A button stays the same, and in its place, while the mouse is on its way to it. */
 function showFacets() {
-  const open = document.querySelector(".values:popover-open");
-  if (open) return; // a list that is being worked on stays
-  $("facets").replaceChildren(...facets().map((facet) => {
-    const hidden = app.view.filter.hidden.get(facet.key);
-    const left = facet.values.length - (hidden?.size ?? 0);
-    const opener = button(facet.name, () => {}, "facet");
-    if (hidden) opener.append(make("small", "", left === 1 ? facet.titles[facet.values.findIndex((value) => !hidden.has(value))] : `${left} of ${facet.values.length}`));
-    opener.setAttribute("aria-pressed", String(Boolean(hidden)));
-    opener.setAttribute("aria-haspopup", "dialog");
-    opener.addEventListener("click", () => openValues(opener, facet));
-    return opener;
-  }));
+  const all = facets();
+  for (const facet of all) if (!openers.has(facet.key)) openers.set(facet.key, makeOpener(facet.key));
+  const wanted = all.map((facet) => openers.get(facet.key));
+  const there = $("facets").children;
+  if (wanted.length !== there.length || wanted.some((opener, at) => opener !== there[at])) $("facets").replaceChildren(...wanted);
+  for (const facet of all) showOpener(/** @type {HTMLButtonElement} */ (openers.get(facet.key)), facet);
+}
+
+/** @param {string} key of a dimension @returns {HTMLButtonElement} */
+function makeOpener(key) {
+  let closing = false; // pressing it while its list is open closes the list, and does not open it again
+  const opener = button("", () => {
+    const facet = facets().find((each) => each.key === key);
+    if (facet && !closing) openValues(opener, facet);
+    closing = false;
+  }, "facet");
+  opener.setAttribute("aria-haspopup", "dialog");
+  opener.addEventListener("pointerdown", () => { closing = $("values").matches(":popover-open") && $("values").dataset.opener === key; });
+  return opener;
+}
+
+/** @param {HTMLButtonElement} opener @param {import("./filter.js").Facet} facet */
+function showOpener(opener, facet) {
+  const hidden = app.view.filter.hidden.get(facet.key);
+  const left = facet.values.length - (hidden?.size ?? 0);
+  const text = !hidden ? "" : left === 1 ? facet.titles[facet.values.findIndex((value) => !hidden.has(value))] : `${left} of ${facet.values.length}`;
+  opener.replaceChildren(facet.name, ...(text ? [make("small", "", text)] : []));
+  opener.setAttribute("aria-pressed", String(Boolean(hidden)));
+  // It is there before the first mark is: else it would push the others away from under the mouse.
+  opener.disabled = facet.key === "mark" && !hidden && !anyMark();
+  opener.title = opener.disabled ? "Nothing here has stars or a note yet" : "";
 }
 
 /** @param {HTMLElement} opener @param {import("./filter.js").Facet} facet */
@@ -92,7 +132,7 @@ function openValues(opener, facet) {
   search.addEventListener("input", () => { for (const { row, text } of rows) row.hidden = !text.includes(search.value.toLowerCase()); });
   panel.replaceChildren(make("p", "values-head", [make("b", "", facet.name), all, none]), ...(rows.length > MANY ? [search] : []), make("ul", "", rows.map(({ row }) => row)));
   panel.setAttribute("aria-label", `Show ${facet.name}`);
-  panel.showPopover();
+  if (!panel.matches(":popover-open")) panel.showPopover();
   const box = opener.getBoundingClientRect();
   panel.style.left = `${Math.max(8, Math.min(box.left, innerWidth - panel.offsetWidth - 8))}px`;
   panel.style.top = `${box.bottom + 6}px`;
@@ -114,14 +154,17 @@ function hide(facet, values, on) {
 }
 
 function applyView() {
+  applyFilter();
   showAnew();
   showCount();
+  showFacets();
 }
 
 /** Show everything again. */
 export function clearFilter() {
   app.view.filter = { words: "", hidden: new Map() };
   $("query").value = "";
+  applyFilter();
   showAnew();
   showTools();
 }
@@ -136,9 +179,13 @@ export function startTools(onChange) {
     applyView();
   });
   $("query").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === "Escape" || event.key === "Enter") $("tiles").querySelector("[tabindex='0']")?.focus();
+    if (event.key === "Escape" || event.key === "Enter") focusPicture();
   });
-  $("clear").addEventListener("click", clearFilter);
+  $("clear").addEventListener("click", () => {
+    clearFilter();
+    focusPicture();
+  });
+  $("refresh").addEventListener("click", refreshFilter);
   $("size").addEventListener("input", () => {
     app.view.height = Number($("size").value);
     showAnew();
@@ -150,14 +197,8 @@ export function startTools(onChange) {
       showTools();
     });
   }
-  $("values").addEventListener("toggle", (/** @type {any} */ event) => {
-    if (event.newState !== "closed") return;
-    const key = $("values").dataset.opener;
-    showFacets();
-    const at = facets().findIndex((each) => each.key === key);
-    if ($("values").contains(document.activeElement) || document.activeElement === document.body) $("facets").children[at]?.focus();
-  });
   onDecision(() => {
-    if (app.view.filter.hidden.has("decision") || app.view.filter.hidden.has("mark")) showCount();
+    showOutdated();
+    showFacets();
   });
 }
