@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.approvals import read_approvals
 from pipeline.cli.rehearsal import environment_places
 from pipeline.cli.shared import check_known, private_folder, read_cells
 from pipeline.cli.show import Console
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, printable
 from pipeline.ledger import check_free, open_ledger
 from pipeline.plan import make_plan
 from pipeline.sidecars import BY_HAND
@@ -37,6 +39,7 @@ def adopt(arguments: argparse.Namespace, console: Console) -> int:
         publisher = Publisher(after, ledger, approvals=approvals)
         publisher.publish()
     if arguments.json:
+        tell_of_aside(publisher.aside, arguments.manifest, console)
         document = [
             {
                 "file": file,
@@ -60,14 +63,14 @@ def adopt(arguments: argparse.Namespace, console: Console) -> int:
             console.warn(f"{file}: {each.differs}")
         if each.label in after.stale:
             console.warn(f"{each.label}: approved before, but {after.stale[each.label]}: decide on this take")
-        tell_of_aside([*each.aside, *publisher.aside], arguments.manifest, console)
+        tell_of_aside(each.aside, arguments.manifest, console)
+    tell_of_aside(publisher.aside, arguments.manifest, console)
     return 0
 
 
-def tell_of_aside(files: list[str], manifest: str, console: Console) -> None:
+def tell_of_aside(files: Iterable[str], manifest: str, console: Console) -> None:
     """Say where files lie now that a person had made or changed in the place of ours."""
     for file in files:
-        keep = (
-            "" if file.endswith(".json") else f"; `pipeline adopt {manifest} {file}` keeps it as a take of its picture"
-        )
-        console.warn(f"set aside: {file} (edited by hand){keep}")
+        command = f"pipeline adopt {shlex.quote(manifest)} {shlex.quote(file)}"
+        keep = "" if file.endswith(".json") else f"; `{command}` keeps it as a take of its picture"
+        console.warn(f"set aside: {printable(file)} (edited by hand){keep}")

@@ -166,10 +166,10 @@ def unadopted_words(
         return ""
     days = sorted(time.strftime("%Y-%m-%d", time.localtime(each.at)) for each in told if each.at is not None)
     when = " to ".join(dict.fromkeys(days[:1] + days[-1:]))
-    usd = dollars(sum(each.usd or 0 for each in told))
+    paid = ", ".join(filter(None, (when, dollars(sum(each.usd or 0 for each in told)))))
     fact = "the ledger knows nothing of them" if ledger else f"the ledger that knew them ({PRIVATE}/) is gone"
     return (
-        f"{expansion.manifest.outputs.folder}: {count(len(told), 'picture')} made here before ({when}, {usd}), as the "
+        f"{expansion.manifest.outputs.folder}: {count(len(told), 'picture')} made here before ({paid}), as the "
         f"files beside them say, and {fact}: `{same_command('restore', arguments)}` adopts them and pays nothing; to "
         "pay for them again, move the folder away first"
     )
