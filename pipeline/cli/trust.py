@@ -132,7 +132,7 @@ def restore(arguments: argparse.Namespace, console: Console) -> int:
     if adopted.pictures:
         lossy = f"; {adopted.renditions:,} from a rendition, as the original is gone" if adopted.renditions else ""
         console.result(
-            f"adopted: {count(adopted.pictures, 'picture')} found here that were not in it; none is paid again{lossy}"
+            f"adopted: {count(adopted.pictures, 'picture')} found here and unknown to it; none is paid again{lossy}"
         )
     if adopted.gone:
         gone = (
