@@ -55,6 +55,7 @@ export function fillDecision(tile) {
   for (const each of document.querySelectorAll("#box-decide button")) /** @type {HTMLButtonElement} */ (each).disabled = why !== "";
   $("box-why").textContent = why;
   $("box-why").hidden = why === "";
+  $("advance").closest("label").hidden = why !== "";
   $("box-draft").hidden = !hasDraft(tile);
   for (const each of document.querySelectorAll("#box-decide [data-decide]")) {
     each.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (each).dataset.decide === decision && !differs));

@@ -88,9 +88,6 @@ function showOpener(opener, facet) {
   const text = !hidden ? "" : left === 1 ? facet.titles[facet.values.findIndex((value) => !hidden.has(value))] : `${left} of ${facet.values.length}`;
   opener.replaceChildren(facet.name, ...(text ? [make("small", "", text)] : []));
   opener.setAttribute("aria-pressed", String(Boolean(hidden)));
-  // It is there before the first mark is: else it would push the others away from under the mouse.
-  opener.disabled = facet.key === "mark" && !hidden && !anyMark();
-  opener.title = opener.disabled ? "Nothing here has stars or a note yet" : "";
 }
 
 /** @param {HTMLElement} opener @param {import("./filter.js").Facet} facet */
@@ -131,6 +128,8 @@ function openValues(opener, facet) {
   search.placeholder = "Find";
   search.addEventListener("input", () => { for (const { row, text } of rows) row.hidden = !text.includes(search.value.toLowerCase()); });
   panel.replaceChildren(make("p", "values-head", [make("b", "", facet.name), all, none]), ...(rows.length > MANY ? [search] : []), make("ul", "", rows.map(({ row }) => row)));
+  // The button is there before the first mark is: else it would push the others away from under the mouse.
+  if (facet.key === "mark" && !anyMark()) panel.append(make("p", "aside", "Nothing here has stars or a note yet."));
   panel.setAttribute("aria-label", `Show ${facet.name}`);
   if (!panel.matches(":popover-open")) panel.showPopover();
   const box = opener.getBoundingClientRect();
