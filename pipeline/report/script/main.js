@@ -24,18 +24,17 @@ function showView() {
   writeAddress(app.view);
 }
 
-/** The head may grow: what is looked at stays where it is. */
-function showHeadInPlace() {
+/** What is above the pictures may grow: what is looked at stays where it is. @param {(() => void)[]} shows */
+function showInPlace(...shows) {
   const top = $("canvas").getBoundingClientRect().top;
-  showHead();
+  for (const show of shows) show();
   scrollBy({ top: $("canvas").getBoundingClientRect().top - top, behavior: "instant" });
 }
 
 function showAll() {
-  showHeadInPlace();
+  showInPlace(showHead);
   showView();
-  showTools();
-  showProgress();
+  showInPlace(showTools, showProgress);
   refreshBox();
 }
 
@@ -64,7 +63,7 @@ startPrint();
 followAddress();
 showHead();
 showProgress();
-onDecision(showHeadInPlace);
+onDecision(() => showInPlace(showHead));
 $("keys").hidden = false;
 addEventListener("hashchange", followAddress);
 document.documentElement.dataset.ready = "true";
