@@ -37,14 +37,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
         yield made
 
 
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    """Whatever is random here can be replayed."""
-    number = random.SystemRandom().randrange(10**6)
-    print(f"random.seed({number})")  # noqa: T201  # to replay
-    random.seed(number)
-
-
 # ── acceptance 4: pictures ──────────────────────────────────────────────────────────────────────
 
 

@@ -15,6 +15,7 @@ from soak.table import Row, one_line, print_table
 
 CAMPAIGNS = (
     "kills",
+    "processes",
     "systematic",
     "disk",
     "signals",

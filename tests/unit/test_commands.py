@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -251,7 +252,7 @@ def test_exit_codes_of_plan(campaign: Path) -> None:
 def test_a_broken_reference_fails_its_picture_with_a_reason(tmp_path: Path) -> None:
     """A reference with a damaged body passes the plan (nothing is decoded), and fails alone in the run."""
     manifest = write_campaign(tmp_path, count=2, outputs=OUTPUTS)
-    noise = Image.frombytes("RGB", (400, 400), os.urandom(480000))
+    noise = Image.frombytes("RGB", (400, 400), random.randbytes(480000))
     noise.save(tmp_path / "p0.png")
     data = bytearray((tmp_path / "p0.png").read_bytes())
     data[200_000:200_100] = bytes(100)

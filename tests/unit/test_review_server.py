@@ -432,7 +432,7 @@ def test_the_page_follows_a_run_and_may_decide_meanwhile(page, manifest):
     assert states(owed).count("missing") == 2
     told, ready = os.pipe()
     wait, go = os.pipe()
-    words = [sys.executable, str(HERE / "pausing.py"), "publishing", str(ready), str(wait), "run", str(manifest)]
+    words = [sys.executable, str(HERE / "pausing.py"), "publishing", str(ready), str(wait), "8", "run", str(manifest)]
     process = subprocess.Popen(words, env=environment(), pass_fds=(ready, wait), stderr=subprocess.PIPE, text=True)
     os.close(ready)
     os.close(wait)
