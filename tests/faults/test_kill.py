@@ -23,7 +23,7 @@ REQUESTS = 4
 
 
 def kill_at_random(manifest: Path, gateway: FakeGateway, kills: int, most: int, seed: int) -> None:
-    """Start a run and kill it at one of its requests: a paid call, a poll or a picture, over ``most`` paid calls."""
+    """Start a run and kill it at one of the requests of its first pictures, ``most`` of them: any of their calls."""
     chance = random.Random(seed)
     faults = gateway.faults
     for _ in range(kills):
