@@ -186,7 +186,7 @@ def review_lines(plan: Plan) -> Iterator[tuple[str, str]]:
         yield f"{count(plan.frozen, 'picture')} approved and frozen", "green"
     if plan.differing:
         what = f"reviewers differ on {count(plan.differing, 'picture')}"
-        yield f"{what}: the newest decision counts (-v names who said what)", "yellow"
+        yield f"{what}: the newest decision counts (plan -v names who said what)", "yellow"
     if plan.held:
         yield held_words(plan), "yellow"
     if plan.stale_approvals:

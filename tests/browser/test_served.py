@@ -276,3 +276,34 @@ def test_another_page_at_its_address_is_not_its_own(manifest: Path, watch: Calla
         press(page, "p")
         expect(page.locator("#saved")).to_have_text("Not saved")
     assert decided(manifest) == {}
+
+
+def test_a_key_on_a_served_page_leaves_anothers_entry_in_the_file(manifest: Path, visit: Callable[..., Any]) -> None:
+    """Ben has rejected with a note: my stars, my approval and what I take back are mine, and his words stay."""
+    with served(manifest) as (url, _):
+        page = visit(url)
+        tiles = data(page)["tiles"]
+        at = tiles["label"].index(label_of(page, data_order(page)[0]))
+        ben = {
+            "picture": tiles["key"][at],
+            "file": tiles["sha"][at],
+            "label": tiles["label"][at],
+            "decision": "rejected",
+            "note": "too dark",
+            "who": "Ben",
+            "when": "2026-11-21T08:00:00Z",
+        }
+        hand_in(page, json.dumps({"version": 1, "campaign": "test", "reviewer": "Ben", "decisions": [ben]}))
+        page.locator("#reviewer").fill("Ana")
+        press(page, "Escape")
+        is_saved(page)
+        go(page, 0)
+        for keys, mine in ((["4"], ("", 4, "")), (["p"], ("approved", 4, "")), (["u", "0"], ("", 0, ""))):
+            press(page, *keys)
+            page.wait_for_function("() => document.getElementById('saved').textContent === 'Saving …'")
+            is_saved(page)
+            said = read_approvals(load(str(manifest))).said[ben["picture"]]
+            assert {each.who: (each.decision, each.stars, each.note) for each in said} == {
+                "Ana": mine,
+                "Ben": ("rejected", 0, "too dark"),
+            }

@@ -221,8 +221,10 @@ ENTRY = f'decision: approved, picture: "{"1" * 32}", file: "{SHA}", when: "2026-
         ("[]", "approvals.yaml:1:1: is no mapping; start with `version: 1`"),
         (
             "version: 3\ncampaigns: {}",
-            "approvals.yaml:1:10: version: the file is of version 3, and this program reads 2 at most; "
-            "install a newer campaign-pipeline",
+            (
+                "approvals.yaml:1:10: version: the file is of version 3, and this program reads 2 at most; "
+                "install a newer campaign-pipeline"
+            ),
         ),
         ("version: 0\ncampaigns: {}", "approvals.yaml:1:10: version: 0 is not allowed; there is 2"),
         (
@@ -231,8 +233,10 @@ ENTRY = f'decision: approved, picture: "{"1" * 32}", file: "{SHA}", when: "2026-
         ),
         (
             f"version: 2\ncampaigns:\n  c:\n    a:\n    - {{{ENTRY}, times: {{note: 2026-02-30T00:00:00Z}}}}",
-            "approvals.yaml:5:191: campaigns.c.a[0].times.note: there is no such moment; "
-            'for example "2026-11-21T14:03:00Z"',
+            (
+                "approvals.yaml:5:191: campaigns.c.a[0].times.note: there is no such moment; "
+                'for example "2026-11-21T14:03:00Z"'
+            ),
         ),
         (
             f"version: 1\ncampaigns:\n  c:\n    a: {{{ENTRY}, nte: x}}",

@@ -135,6 +135,69 @@ def test_two_are_rejected_and_made_anew_the_others_are_frozen(desk: Desk) -> Non
     assert (document["frozen"], document["stale"], document["rejected"], document["to_make"]) == (2, 0, 0, 0)
 
 
+def entry(desk: Desk, number: int, **said: Any) -> dict[str, Any]:
+    """What somebody says about the take that is shown of a picture."""
+    key, sha, _ = desk.pictures()[LABELS[number]]
+    return {"picture": key, "file": sha, "label": LABELS[number], "decision": "", **said}
+
+
+def bring_in(desk: Desk, *several: list[dict[str, Any]]) -> str:
+    """Import a file for each of these, in one go."""
+    words = []
+    for number, entries in enumerate(several):
+        file = desk.manifest.parent / f"{number}.json"
+        whole = {"version": 1, "campaign": "test", "reviewer": entries[0]["who"], "decisions": entries}
+        file.write_text(json.dumps(whole))
+        words += ["--import", str(file)]
+    return desk.say("review", *words)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_stars_of_another_keep_approval_note_and_freeze(desk: Desk, backwards: bool) -> None:
+    """Ana approves with a note, Ben later gives stars: nothing of hers is gone, in whatever order the files come."""
+    ana = [entry(desk, 0, decision="approved", note="lovely", who="Ana", when="2026-01-01T00:00:01Z")]
+    ben = [entry(desk, 0, stars=5, who="Ben", when="2026-01-01T00:00:02Z")]
+    said = bring_in(desk, *((ben, ana) if backwards else (ana, ben)))
+    assert "2 decisions adopted (1 approved, 1 with stars or a note only)" in said
+    assert "differ" not in desk.say("plan")
+    assert desk.ask("plan")["frozen"] == 1
+    assert desk.actions()[LABELS[0]] == "done frozen: approved by Ana: lovely"
+    text = (desk.manifest.parent / "approvals.yaml").read_text()
+    assert text.count("decision: ") == 2
+    assert all(word in text for word in ("who: Ana", 'note: "lovely"', "who: Ben", "stars: 5"))
+
+
+def test_an_objection_is_never_hidden_by_a_younger_approval(desk: Desk) -> None:
+    """The newest counts; import, plan and status say that reviewers differ, and -v who said what."""
+    desk.decide(reject(0), who="Ben", note="dull")
+    said = desk.decide(approve(0, 1), who="Ana", note="lovely")
+    assert f"{LABELS[0]}: rejected by Ben: dull, approved by Ana: lovely; the newest counts" in said
+    assert desk.actions()[LABELS[0]] == "done frozen: approved by Ana: lovely; but rejected by Ben: dull"
+    assert desk.actions()[LABELS[1]] == "done frozen: approved by Ana: lovely"
+    for words in ("plan", "status"):
+        said = desk.say(words)
+        assert "reviewers differ on 1 picture: the newest decision counts (plan -v names who said what)" in said
+    found = desk.ask("plan")
+    assert (found["frozen"], found["rejected"], found["differing"]) == (2, 0, 1)
+    desk.decide({LABELS[0]: ""}, who="Ana")
+    found = desk.ask("plan")
+    assert (found["frozen"], found["rejected"], found["differing"]) == (1, 1, 0), "her withdrawal takes back only hers"
+    assert desk.actions()[LABELS[0]] == "done rejected by Ben: dull"
+
+
+def test_words_on_another_take_take_no_approval_away(desk: Desk) -> None:
+    """Take 2 is approved; a younger rejection of take 1, or stars for it, come in from a sheet of before."""
+    before = entry(desk, 0, decision="rejected", who="Ben", when="2026-03-01T00:00:00Z", note="dull")
+    desk.decide(reject(0))
+    desk.say("run", "--retake", "rejected")
+    desk.decide(approve(0))
+    assert desk.ask("plan")["frozen"] == 1
+    bring_in(desk, [before])
+    assert desk.ask("plan")["frozen"] == 1
+    assert desk.actions()[LABELS[0]] == "done frozen: approved by Ana"
+    assert desk.ask("plan", "--retake", "rejected")["to_make"] == 0
+
+
 def test_verbose_lines_tell_who_decided(desk: Desk) -> None:
     """Each cell with its decision; status in numbers."""
     desk.decide(approve(0))

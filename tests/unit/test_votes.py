@@ -372,12 +372,7 @@ def test_the_sheet_merges_as_the_pipeline_does(page: Any, files: list[list[Decis
     documents = [document(*file, reviewer="") for file in files]
     found = page(documents)
     whole = merged(each for written in documents for each in read(written))
-    theirs = {
-        each.key: each
-        for each in read(
-            found["decisions"] and {**document(), "reviewer": "", "decisions": found["decisions"]} or document()
-        )
-    }
+    theirs = {each.key: each for each in read(document(reviewer="") | {"decisions": found["decisions"]})}
     assert theirs == whole
     takes: dict[tuple[str, str], list[Decision]] = {}
     for each in whole.values():

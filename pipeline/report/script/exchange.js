@@ -29,7 +29,7 @@ function everything(name) {
 /** @param {string} name @returns {Exported} everything that was decided, as a file */
 export function exported(name) {
   const document = asDocument(name, everything(name));
-  for (const [at, of] of kept) if (of.has(ME)) handedOn.add(at);
+  for (const at of document.decisions.map(placeOn)) if (kept.get(at)?.has(ME)) handedOn.add(at);
   keep();
   return document;
 }
