@@ -28,6 +28,7 @@ from pipeline.cli.shared import (
 from pipeline.cli.show import (
     Console,
     count,
+    differing_words,
     plan_json,
     plan_lines,
     problem_json,
@@ -213,6 +214,8 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
         console.result(
             f"  {row.state}: {row.label} at {row.provider}, request {row.id}{theirs}, {dollars(row.reserved)}"
         )
+    if now.differing:
+        console.note(differing_words(now))
     if now.rejected:
         console.note(rejected_words(now))
     if any(row.state == "uncertain" for row in requests):
