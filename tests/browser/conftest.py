@@ -43,7 +43,7 @@ def _absent(what: str) -> NoReturn:
     pytest.skip(f"{what} is missing")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """Return a running Chromium; skip without one, but fail in CI."""
     try:
@@ -80,7 +80,7 @@ def watch(chromium: Any) -> Iterator[Callable[..., Watched]]:
         context.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def firefox() -> Iterator[Any]:
     """Return a tab of a running Firefox; skip without one, but fail in CI."""
     try:
