@@ -292,11 +292,14 @@ def _confirm_prune(plan: Plan, arguments: argparse.Namespace, console: Console) 
     if not files:
         return []
     shown = files if console.verbose else files[:_MOST_LISTED]
-    console.note("--prune removes the files of cells that are gone:")
-    for path in shown:
-        console.note(f"  {path}")
+    lines = ["--prune removes the files of cells that are gone:", *(f"  {path}" for path in shown)]
     if len(shown) < len(files):
-        console.note(f"  … and {len(files) - len(shown):,} more (-v lists all)")
+        lines.append(f"  … and {len(files) - len(shown):,} more (-v lists all)")
+    for line in lines:
+        if arguments.yes:
+            console.note(line)
+        else:  # also with -q: nobody should have to answer what they can't read
+            console.ask(f"{line}\n")
     if not arguments.yes:
         fact = f"--prune removes {count(len(files), 'file')} of cells that are gone"
         _ask(fact, "say --yes, or leave out --prune", console)
