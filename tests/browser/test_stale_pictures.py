@@ -72,7 +72,7 @@ def test_it_is_not_compared_with_itself(look: Look, tmp_path: Path) -> None:
     older = replace(standing, key="1" * 32, sha="a" * 64, thumb="1560x664-3", made=standing.made - 9000)
     stale = replace(STALE, history=(older, standing))
     said = DecisionView(standing.sha, "approved", 0, "", "Ana", "2026-11-21T08:00:00Z")
-    page = opened(look, tmp_path, stale, decisions={standing.key: said})
+    page = opened(look, tmp_path, stale, decisions={standing.key: (said,)})
     expect(page.locator("#box-changes")).to_contain_text("prompt changed")
     press(page, "c")
     assert partners(page) == ["before: prompt changed"]
@@ -99,7 +99,7 @@ def test_no_two_partners_have_one_name(look: Look, tmp_path: Path) -> None:
         replace(one, history=past, take=1),
         replace(twin, take=1),
         replace(third, take=1),
-        decisions={past[0].key: said, past[1].key: also},
+        decisions={past[0].key: (said,), past[1].key: (also,)},
     )
     press(page, "c")
     names = partners(page)

@@ -26,6 +26,7 @@ from pipeline.cli import main
 from pipeline.engine.drive import Drive
 from pipeline.engine.journal import Journal, Write
 from pipeline.engine.wire import Wire
+from pipeline.network import Departure
 from pipeline.types import Answer, Call
 
 
@@ -200,12 +201,12 @@ class Recorder:
         """The paid calls and the polls of the fake dialect."""
         send, recorder = Wire.send, self
 
-        async def noted(wire: Wire, call: Call) -> Answer:
+        async def noted(wire: Wire, call: Call, departure: Departure | None = None) -> Answer:
             if call.paid and isinstance(call.json, dict):
                 recorder.note(Event("post", str(call.json["id"])))
             elif "/jobs/" in call.url:
                 recorder.note(Event("poll", call.url.rpartition("/")[2]))
-            return await send(wire, call)
+            return await send(wire, call, departure)
 
         Wire.send = noted  # type: ignore[method-assign]
 

@@ -20,6 +20,7 @@ from pipeline.cli import main
 from pipeline.engine import Engine, core
 from pipeline.engine.wire import Wire
 from pipeline.ledger import Ledger
+from pipeline.network import Departure
 from pipeline.types import Answer, Call
 
 LATE = "a paid call left after the signal"
@@ -53,10 +54,10 @@ def _witness() -> None:
         stopped.append(True)
         stop(engine)
 
-    async def sending(wire: Wire, call: Call) -> Answer:
+    async def sending(wire: Wire, call: Call, departure: Departure | None = None) -> Answer:
         if stopped and call.paid:
             sys.stderr.write(f"{LATE}\n")
-        return await send(wire, call)
+        return await send(wire, call, departure)
 
     Engine.stop, Wire.send = stopping, sending  # type: ignore[method-assign]
 

@@ -99,10 +99,10 @@ def _witness() -> None:
 
     send, heard = Wire.send, deque[str](maxlen=200)
 
-    async def told(wire: Wire, call: Any) -> Any:
+    async def told(wire: Wire, call: Any, departure: Any = None) -> Any:
         if heard:
             call = replace(call, headers={**call.headers, HEARD: ",".join(heard)})
-        answer = await send(wire, call)
+        answer = await send(wire, call, departure)
         if REFUSAL in answer.headers:
             heard.append(answer.headers[REFUSAL])
         return answer

@@ -146,10 +146,10 @@ def _ledger(passing: Passing) -> None:
 def _wire(passing: Passing) -> None:
     send = Wire.send
 
-    async def told(wire: Wire, call: Any) -> Any:
+    async def told(wire: Wire, call: Any, departure: Any = None) -> Any:
         if call.paid:
             passing("calling to pay")
-        answer = await send(wire, call)
+        answer = await send(wire, call, departure)
         if call.paid:
             passing("paid")
         elif call.after:

@@ -184,14 +184,16 @@ def test_decisions_are_on_the_sheet(campaign: Path) -> None:
     found = shown(campaign)
     key, sha = found["tiles"]["key"][0], found["tiles"]["sha"][0]
     assert found["decisions"] == {
-        key: {
-            "sha": sha,
-            "decision": "approved",
-            "stars": 0,
-            "note": "",
-            "who": "Ana",
-            "when": "2026-11-21T14:03:00Z",
-        }
+        key: [
+            {
+                "sha": sha,
+                "decision": "approved",
+                "stars": 0,
+                "note": "",
+                "who": "Ana",
+                "when": "2026-11-21T14:03:00Z",
+            }
+        ]
     }
     assert {"name": "approved", "value": "1", "tone": "approved"} in found["totals"]
     edit(campaign, prompts={"table": {"text": "Place @Image1 on a marble table."}})
