@@ -55,7 +55,7 @@ def test_the_realistic_campaign_survives_twenty_kills(tmp_path: Path) -> None:
         manifest = tmp_path / "killed.yaml"
         manifest.write_text(
             f"version: 1\ncampaign: killed\nextends: {REPOSITORY / 'manifests/autumn-tableware/campaign.yaml'}\n"
-            f"model: {HERE / 'model.yaml'}\nbudget: {{usd: 1000}}\n"
+            f"model: {HERE / 'model.yaml'}\nbudget: {{usd: 1000, run_usd: 1000}}\n"
             f"providers: [{{name: fake, base_url: '{gateway.url}', concurrency: 8}}]\n"
             "outputs: {folder: out}\n"
         )
