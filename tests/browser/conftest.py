@@ -1,7 +1,8 @@
-"""A real headless Chromium and Firefox, one per test module, and pages that remember what went wrong in them."""
+"""A real headless Chromium and Firefox, one for all tests, and pages that remember what went wrong in them."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from fakes.work import HANGS
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FIREFOX = Path(os.environ.get("FIREFOX", "/usr/bin/firefox-esr"))
@@ -44,18 +46,34 @@ def _absent(what: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """Return a running Chromium; skip without one, but fail in CI."""
+def launched() -> Iterator[Any]:
+    """Return a running Chromium and the event loop that drives it; skip without one, but fail in CI.
+
+    The loop counts as running in this thread, where no other could then run: it is put aside until it is needed.
+    """
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         _absent("playwright")
     if not CHROMIUM.exists():
         _absent(str(CHROMIUM))
     with sync_playwright() as playwright:
+        expect.set_options(timeout=1000 * HANGS)
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
+        loop = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        yield browser, loop
+        asyncio._set_running_loop(loop)
         browser.close()
+
+
+@pytest.fixture
+def chromium(launched: Any) -> Iterator[Any]:
+    """Return the running Chromium, for the length of a test."""
+    browser, loop = launched
+    asyncio._set_running_loop(loop)
+    yield browser
+    asyncio._set_running_loop(None)
 
 
 @pytest.fixture
@@ -65,6 +83,7 @@ def watch(chromium: Any) -> Iterator[Callable[..., Watched]]:
 
     def make(**options: Any) -> Watched:
         context = chromium.new_context(**({"viewport": {"width": 1280, "height": 800}} | options))
+        context.set_default_timeout(1000 * HANGS)
         contexts.append(context)
         watched = Watched(context.new_page())
         watched.page.on("request", lambda request: watched.requests.append(request.url))

@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from fakes.work import HANGS
 from websockets.sync.client import ClientConnection, connect
 
-ANSWER = 60.0  # seconds until a command without an answer is a failure
+ANSWER = HANGS  # seconds until a command without an answer is a failure
 # Names of keys (as in KeyboardEvent.key) and their code points: WebDriver, section "Keyboard actions".
 KEYS = {
     "Backspace": "\ue003",
@@ -113,7 +114,7 @@ class Firefox:
             raise Refused(answer["exceptionDetails"]["text"].rpartition("for exception: ")[2])
         return json.loads(answer["result"].get("value", "null"))
 
-    def wait_for(self, condition: str, seconds: float = 10) -> None:
+    def wait_for(self, condition: str, seconds: float = HANGS) -> None:
         """Return when a JavaScript condition holds; fail when it doesn't in time."""
         late = json.dumps(f"not in {seconds:g} s: {condition}")
         self.evaluate(

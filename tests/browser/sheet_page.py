@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fakes.work import HANGS
+
 Look = Callable[..., Any]
 NOT_BESIDE = "Failed to load resource: net::ERR_FILE_NOT_FOUND"  # what Chromium logs of a file that is not there
 
@@ -116,7 +118,7 @@ def press(page: Any, *keys: str) -> None:
         page.keyboard.press(key)
 
 
-def until(page: Any, condition: str, seconds: float = 10) -> None:
+def until(page: Any, condition: str, seconds: float = HANGS) -> None:
     """Return when a JavaScript condition holds; fail when it doesn't in time.
 
     Playwright's own ``wait_for_function`` evaluates a string again and again, which the sheet's policy forbids.
