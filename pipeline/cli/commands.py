@@ -15,7 +15,17 @@ from pipeline.cli.money import show_money
 from pipeline.cli.rehearsal import check_reach, environment_places
 from pipeline.cli.saved import save_plan
 from pipeline.cli.shared import WORK, micro, planned, private_folder, read_cells, read_manifest, warn_of
-from pipeline.cli.show import Console, count, plan_json, plan_lines, problem_json, rejected_words, review_json, table
+from pipeline.cli.show import (
+    Console,
+    count,
+    differing_words,
+    plan_json,
+    plan_lines,
+    problem_json,
+    rejected_words,
+    review_json,
+    table,
+)
 from pipeline.errors import ManifestError, PipelineError
 from pipeline.executors import find_executor, open_executor
 from pipeline.expand import PRIVATE
@@ -173,6 +183,8 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
         console.result(
             f"  {row.state}: {row.label} at {row.provider}, request {row.id}{theirs}, {dollars(row.reserved)}"
         )
+    if now.differing:
+        console.note(differing_words(now))
     if now.rejected:
         console.note(rejected_words(now))
     if any(row.state == "uncertain" for row in requests):

@@ -396,8 +396,9 @@ def _review(commands_: _Commands) -> None:
         "Serve the contact sheet to browsers on this machine until Ctrl-C. It follows a run as it goes on, and\n"
         "what is decided on it is written into approvals.yaml beside the manifest; keep that in Git. Its\n"
         "address holds a token: whoever has that may decide.\n\n"
-        "With --import: write what reviewers decided on sheets of their own into the same file. The newest\n"
-        "decision on a picture counts. Approved pictures are frozen: no run makes them again while nothing\n"
+        "With --import: write what reviewers decided on sheets of their own into the same file. Each keeps an\n"
+        "entry of their own; the newest decision on a picture counts, and where reviewers differ, who said what\n"
+        "is reported. Approved pictures are frozen: no run makes them again while nothing\n"
         "that determines them changes. Rejected ones `--retake rejected` makes anew.",
     )
     _manifest(parser)

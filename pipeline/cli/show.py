@@ -185,14 +185,19 @@ def review_lines(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.frozen:
         yield f"{count(plan.frozen, 'picture')} approved and frozen", "green"
     if plan.differing:
-        what = f"reviewers differ on {count(plan.differing, 'picture')}"
-        yield f"{what}: the newest decision counts (plan -v names who said what)", "yellow"
+        yield differing_words(plan), "yellow"
     if plan.held:
         yield held_words(plan), "yellow"
     if plan.stale_approvals:
         yield f"{count(plan.stale_approvals, 'approval')} stale: what was approved has changed (-v shows it)", "yellow"
     if plan.rejected:
         yield rejected_words(plan), "yellow"
+
+
+def differing_words(plan: Plan) -> str:
+    """That reviewers don't agree; else the younger decision would hide the older."""
+    what = f"reviewers differ on {count(plan.differing, 'picture')}"
+    return f"{what}: the newest decision counts (`pipeline plan -v` names who said what)"
 
 
 def held_words(plan: Plan) -> str:
