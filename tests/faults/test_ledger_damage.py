@@ -186,7 +186,8 @@ def test_a_restore_that_is_killed_leaves_nothing_to_pay_with(finished: Patient) 
     flip(finished.private / "ledger.sqlite", 99_999)
     there, ready = os.pipe()
     wait, go = os.pipe()
-    words = [sys.executable, str(HERE / "pausing.py"), "adopting", str(ready), str(wait), "restore", finished.manifest]
+    words = [sys.executable, str(HERE / "pausing.py"), "adopting", str(ready), str(wait), "8", "restore"]
+    words.append(str(finished.manifest))
     with subprocess.Popen(list(map(str, words)), env=environment(), pass_fds=(ready, wait)) as process:
         os.close(ready)
         os.close(wait)

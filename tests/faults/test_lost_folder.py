@@ -45,7 +45,7 @@ class Paid:
         """As if the pictures were made then: sidecars as the version before wrote them, without a seal."""
         for path in self.sidecars():
             told = json.loads(path.read_text()) | {"made_at": moment}
-            told = {name: value for name, value in told.items() if name not in ("seal", "by_hand")}
+            told = {name: value for name, value in told.items() if name not in ("seal", "by_hand", "differs")}
             told["cells"] = [{n: v for n, v in cell.items() if n != "encoding"} for cell in told["cells"]]
             path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
 
