@@ -78,7 +78,7 @@ debian = command -v $(1) > /dev/null || \
 
 # Chromium and Firefox for the browser tests; without one its tests are skipped here, and fail in CI.
 browser:
-	@for program in chromium firefox-esr; do \
+	@for program in chromium chromium-headless-shell firefox-esr; do \
 	  $(call debian,$$program) || \
 	  echo "no $$program: its browser tests will be skipped (install Debian's package $$program)"; \
 	done

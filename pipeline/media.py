@@ -157,25 +157,26 @@ def _fetched(job: PictureJob) -> tuple[bytes, Image.Image]:
     data = download(str(remote.url), job.reach) if remote.data is None else remote.data
     try:
         image = decode(data, job.pixels)
+    except MediaError as error:
+        if remote.url is not None:
+            raise DownloadError(f"what was fetched is no whole picture: {error}") from None
+        raise _kept_aside(job, data, error) if isinstance(error, WrongPicture) else error from None
+    try:
         check_shape(image.size, job.ratio, job.least)
     except WrongPicture as error:
-        raise WrongPicture(f"{error}; {_kept_aside(job, data)}") from None
-    except MediaError as error:
-        if remote.url is None:
-            raise
-        raise DownloadError(f"what was fetched is no whole picture: {error}") from None
+        raise _kept_aside(job, data, error) from None
     return data, image
 
 
-def _kept_aside(job: PictureJob, data: bytes) -> str:
-    """Keep a paid picture that is not what was asked for; says where, and what can be done with it."""
+def _kept_aside(job: PictureJob, data: bytes, error: WrongPicture) -> WrongPicture:
+    """Keep a paid picture that is not what was asked for; the error then says where, and what can be done with it."""
     stem = Path(job.renditions[0].path).with_suffix("") if job.renditions else Path(job.stem)
     extension = EXTENSION[kind_of(data) or "png"]
     if job.root:
         check_inside(job.root, str(stem))
     stem.parent.mkdir(parents=True, exist_ok=True)
     kept = set_aside(stem.with_name(f"{stem.name}.{extension}"), "wrong", data)
-    return f"kept as {kept}: `pipeline adopt` takes it as it is, --retry-failed pays for another"
+    return WrongPicture(f"{error}; kept as {kept}: `pipeline adopt` takes it as it is, --retry-failed pays for another")
 
 
 def _drawn(proof: Proof) -> Image.Image:
