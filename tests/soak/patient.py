@@ -75,13 +75,8 @@ class Patient:
 
     def _kill(self) -> None:
         """A run that is killed when it has made some pictures, and the gateway takes its time with the others."""
-        faults, last = self.gateway.faults, self.gateway.state.submits + 2 * IN_FLIGHT
-
-        def slow(number: int) -> None:
-            if number == last:
-                faults.polls = 10**9
-
-        faults.submit = slow
+        faults, last = self.gateway.faults, self.gateway.state.submits + IN_FLIGHT
+        faults.endless = lambda number: number > last
         process = start(self.manifest)
         try:
             while (self._counted("made"), self._counted("accepted")) != (2 * FINISHED + IN_FLIGHT, IN_FLIGHT):
@@ -91,7 +86,7 @@ class Patient:
         finally:
             process.kill()
             process.communicate()
-        faults.polls, faults.submit = 0, lambda number: None
+        faults.polls, faults.endless = 0, lambda number: False
 
     def _counted(self, state: str) -> int:
         address = f"{(self.private / 'ledger.sqlite').as_uri()}?mode=ro"
