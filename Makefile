@@ -19,9 +19,12 @@ demo: $(VENV)/installed
 
 test: check tests
 
+# One more than there are processors: many tests wait for a process or a socket.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
+
 # The tests run against the built and installed package, not against this folder.
 tests: $(VENV)/installed-dev browser
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal --durations 10
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 10
 
 # The same with the newest version of everything, in an environment of its own.
 test-latest:
