@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import random
+import signal
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", choices=CAMPAIGNS, help="this campaign; may be given several times")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="replay a soak")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup runs would inherit deaf ears, and are to hear it
     print(f"soak: scale {given.scale:g}, --seed {given.seed}", flush=True)
     rows: list[Row] = []
     raised: list[str] = []
