@@ -149,7 +149,9 @@ def middle(page: Any) -> list[tuple[int, int, int]]:
 
     from PIL import Image
 
-    page.evaluate("Promise.all([...document.querySelectorAll('#stage img')].map(image => image.decode()))")
+    # A picture that is exchanged while it is decoded rejects: then the new one is waited for.
+    pictures = "Promise.all([...document.querySelectorAll('#stage img')].map((image) => image.decode()))"
+    page.wait_for_function(f"() => {pictures}.then(() => true, () => false)")
     stage = page.locator("#stage").bounding_box()
     image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     y = int(stage["y"] + stage["height"] * 0.42)

@@ -87,7 +87,8 @@ def test_pictures_have_their_own_shapes(look: Look, campaign: Path, width: int) 
     page = look(campaign, viewport={"width": width, "height": 7000})
     assert len(true_shapes(page, width)) == 24
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    page.evaluate("Promise.all([...document.querySelectorAll('.tile img')].map(image => image.decode()))")
+    pictures = "Promise.all([...document.querySelectorAll('.tile img')].map((image) => image.decode()))"
+    page.wait_for_function(f"() => {pictures}.then(() => true, () => false)")
     expect(page.locator(".tile img")).to_have_count(20)
 
 
