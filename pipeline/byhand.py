@@ -18,8 +18,7 @@ from pathlib import Path
 from pipeline.aside import Word, belongs_to
 from pipeline.errors import MediaError, PipelineError, StorageError, UsageError
 from pipeline.expand import PRIVATE, Expansion
-from pipeline.ledger import BY_HAND as GATEWAY
-from pipeline.ledger import FileRow, Ledger, PictureRow, RequestRow
+from pipeline.ledger import HAND, FileRow, Ledger, PictureRow, RequestRow
 from pipeline.media import MAX_BYTES, FinishedPicture, PictureJob, check_shape, decode, finish, write
 from pipeline.paths import read_bytes
 from pipeline.plan import encoding_of, named_by
@@ -123,7 +122,7 @@ class _Hand:
 
     def before(self, name: str) -> int | None:
         """The take that a file of this name became before."""
-        rows = {row.id: row for row in self.ledger.requests(f"gateway = '{GATEWAY}'")}
+        rows = {row.id: row for row in self.ledger.requests(f"gateway = '{HAND}'")}
         return next((row.take for row in self.takes if row.request in rows and rows[row.request].address == name), None)
 
     def next(self) -> int:
@@ -178,7 +177,7 @@ class _Hand:
             pictures=((row.key, row.variant),),
             take=row.take,
             provider=made[-1].provider if made else "",
-            gateway=GATEWAY,
+            gateway=HAND,
             model=made[-1].model if made else spec.model,
             address=name,
             label=cell.label,

@@ -21,7 +21,7 @@ from pathlib import Path
 from pipeline.budget import midnight
 from pipeline.errors import MediaError, StorageError
 from pipeline.expand import PRIVATE, Expansion
-from pipeline.ledger import BY_HAND, FileRow, Ledger, PictureRow, RequestRow
+from pipeline.ledger import HAND, FileRow, Ledger, PictureRow, RequestRow
 from pipeline.media import MAX_BYTES, check_shape, decode, write
 from pipeline.paths import is_inside, read_bytes
 from pipeline.plan import encoding_of, gone_words
@@ -219,7 +219,7 @@ class _Restore:
             pictures=((row.key, row.variant),),
             take=row.take,
             provider=told.provider,
-            gateway=BY_HAND if told.by_hand else "",
+            gateway=HAND if told.by_hand else "",
             model=told.model_id or spec.model,
             address="",
             label=cell.label,

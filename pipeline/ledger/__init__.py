@@ -6,7 +6,7 @@ an intent is on disk before a paid call leaves. What is not as it was left is re
 states are kept (``backup``).
 """
 
-from pipeline.ledger.book import BY_HAND, Ledger
+from pipeline.ledger.book import HAND, Ledger
 from pipeline.ledger.lock import Holder, check_free, end, held, holder
 from pipeline.ledger.opening import make_private, open_ledger, read_ledger
 from pipeline.ledger.restoring import Restored, newest, put_back
@@ -23,8 +23,8 @@ from pipeline.ledger.rows import (
 from pipeline.ledger.seal import LEDGER
 
 __all__ = [
-    "BY_HAND",
     "EMPTY",
+    "HAND",
     "LEDGER",
     "Account",
     "FailureRow",

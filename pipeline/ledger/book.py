@@ -25,7 +25,7 @@ BACKUP_EVERY = 600.0
 
 _UNREAD = -1
 """The step of a receipt that could not be read: before all others."""
-BY_HAND = "hand"
+HAND = "hand"
 """What stands for the gateway of a take that a person made of a picture, or accepted: no request was ever sent."""
 
 _OPEN = "state IN ('intent', 'accepted', 'uncertain')"
@@ -192,7 +192,7 @@ class Ledger:
 
     def by_hand(self) -> dict[str, str]:
         """Request id → what a person did, of the takes that ``pipeline adopt`` has made."""
-        return dict(self._db.execute("SELECT id, error FROM requests WHERE gateway = ?", (BY_HAND,)))
+        return dict(self._db.execute("SELECT id, error FROM requests WHERE gateway = ?", (HAND,)))
 
     def uploads(self, now: float) -> dict[tuple[str, str, str], str]:
         """(provider, address, digest) → the reference of an upload that may still be used."""

@@ -47,7 +47,7 @@ class Figures:
         """The row of the table."""
         note = f"at most {self.calls / 1e6:.1f} million calls, +{self.megabytes:.0f} MB"
         if self.faults:
-            note += f"; {self.faults[0][-300:]}"
+            note += f"; {self.faults[0][:300]}"
         return Row(self.name, self.trials, len(self.faults), 0, 0, 0, time.monotonic() - self.started, note)
 
 
