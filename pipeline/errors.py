@@ -24,7 +24,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 MOST_PROBLEMS = 100
@@ -41,11 +41,15 @@ class PipelineError(Exception):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """A place in a file: 1-based line and column, as editors count them."""
+    """A place in a file: 1-based line and column, as editors count them.
+
+    ``written``: how a number or a truth value is spelled there, where a program would spell it in another way.
+    """
 
     file: str
     line: int
     column: int
+    written: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """``file:line:column``."""

@@ -9,18 +9,20 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.addresses import refusal
-from pipeline.errors import MOST_PROBLEMS, ManifestError, Problem
+from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, Problem
 from pipeline.gateways import DIALECTS
+from pipeline.mistakes import expiry, spreadsheet_error
 from pipeline.models import load_model
 from pipeline.schema import definitions, did_you_mean, problems, quick
 from pipeline.sources import exists, read_products, read_tree, resolve, similar_file
-from pipeline.strict_yaml import MAX_NODES, Map, Room, Seq, key_path, mark_of, without_collector
+from pipeline.strict_yaml import MAX_NODES, Map, Room, Scalar, Seq, key_path, mark_of, without_collector
 from pipeline.types import (
     DEADLINE,
     Budget,
@@ -36,6 +38,7 @@ from pipeline.types import (
     Rule,
     micro_usd,
 )
+from pipeline.written import as_written
 
 DEFAULT_PATH = (
     "{{ product.id }}/{{ prompt.id }}/"
@@ -142,6 +145,7 @@ class _Reader:
         self.places = places
         self.rehearsal = rehearsal
         self.file = file
+        self.split: set[str] = set()  # product sets with tags that were split at spaces
         self.chosen = providers
         self.found: list[Problem] = []
 
@@ -149,6 +153,11 @@ class _Reader:
         self.found.append(Problem(mark_of(self.tree, path, key=key), key_path(path), fact, hint))
         if len(self.found) > MOST_PROBLEMS:
             raise ManifestError(self.found, None)
+
+    def doubt(self, path: KeyPath, fact: str, hint: str) -> None:
+        """Warn of what is most likely a mistake."""
+        if sum(problem.warning for problem in self.found) < MOST_PROBLEMS:
+            self.found.append(Problem(mark_of(self.tree, path), key_path(path), fact, hint, warning=True))
 
     def files_only(self) -> None:
         """What can be said of the files that a manifest of the wrong shape names."""
@@ -182,7 +191,7 @@ class _Reader:
             campaign=tree["campaign"],
             model=model,
             providers=providers,
-            vars=dict(tree.get("vars", {})),
+            vars=self.scalars(("vars",), tree.get("vars", {})),
             references=references,
             products=products,
             prompts=prompts,
@@ -223,7 +232,7 @@ class _Reader:
             if gateway not in DIALECTS:
                 self.complain(path, f"this version can't call {gateway!r}", did_you_mean(gateway, DIALECTS))
             if any(other.name == settings["name"] for other in result):
-                self.complain(path, f"the provider {settings['name']!r} stands twice", "give one another `name`")
+                self.complain(path, f"the provider {settings['name']!r} is listed twice", "give one another `name`")
             result.append(self.provider(path, settings, offer))
         if len({provider.proof for provider in result}) > 1:
             self.complain(
@@ -274,6 +283,9 @@ class _Reader:
             if why is not None:
                 fact = f"{written!r} can't be fetched by a gateway" + (f": {why}" if why else "")
                 self.complain(path, fact, "use an https URL or a file's path")
+            elif (until := expiry(written)) is not None:
+                fact = "the link is signed, and stops working" + (f" on {until}" if until else " after some time")
+                self.doubt(path, fact, "use a link that lasts, or a file")
             return written
         mark = mark_of(self.tree, path)
         where = resolve(mark.file if mark else self.file, written)
@@ -293,7 +305,8 @@ class _Reader:
         extra_vars: dict[str, Any] = {}
         extra_tags: list[str] = []
         if isinstance(value, Map):
-            extra_vars, extra_tags = dict(value.get("vars", {})), list(value.get("tags", []))  # type: ignore[arg-type]  # fits the schema
+            extra_vars = self.scalars(("products", name, "vars"), value.get("vars", {}))
+            extra_tags = list(value.get("tags", []))  # type: ignore[arg-type]  # fits the schema
             rows, found = _from_file(self.tree, name, value, self.room)
             self.found += found
             if found:
@@ -316,15 +329,36 @@ class _Reader:
         extra_tags: list[str],
     ) -> Product:
         images = {name: self.image((*path, "images", name), written) for name, written in row.get("images", {}).items()}
+        tags = mark_of(row, ("tags",))
+        if tags and tags.written and set_name not in self.split:
+            self.split.add(set_name)
+            hint = "separate tags by ; and write a tag of two words with a hyphen"
+            self.doubt((*path, "tags"), f"{tags.written!r} is read as the tags {', '.join(row['tags'])}", hint)
+        self.sheet_error((*path, "name"), row.get("name", ""))
         return Product(
             id=row["id"],
             name=row.get("name", row["id"]),
             set=set_name,
             images=images,
-            vars=extra_vars | dict(row.get("vars", {})),
+            vars=extra_vars | self.scalars((*path, "vars"), row.get("vars", {})),
             tags=tuple(dict.fromkeys([*extra_tags, *row.get("tags", [])])),
             path=path,
         )
+
+    def scalars(self, path: KeyPath, values: Any) -> dict[str, Scalar]:  # noqa: ANN401  # fits the schema
+        """Variables or the values of an axis, numbers as they are written."""
+        result = {}
+        for name, value in values.items():
+            self.sheet_error((*path, name), value)
+            result[name] = as_written(value, values.marks[name][1].written)
+        return result
+
+    def sheet_error(self, path: KeyPath, value: object) -> None:
+        """Warn of a value that a spreadsheet could not compute."""
+        if isinstance(value, str) and (error := spreadsheet_error(value)):
+            self.doubt(
+                path, f"{error} is what a spreadsheet shows for an error", "correct the formula, and save it again"
+            )
 
     def budget(self, written: Any, products: Mapping[str, object]) -> Budget:  # noqa: ANN401  # fits the schema
         sets = written.get("set_usd", {})
@@ -372,12 +406,14 @@ class _Reader:
 
     def axis(self, path: KeyPath, values: Any) -> dict[str, Any]:  # noqa: ANN401  # fits the schema
         if isinstance(values, Map):
-            return dict(values)
+            return self.scalars(path, values)
         result: dict[str, Any] = {}
-        for index, value in enumerate(values):
-            if str(value) in result:
-                self.complain((*path, index), f"{value!r} stands twice", "remove one")
-            result[str(value)] = value
+        for index, (value, mark) in enumerate(zip(values, values.marks, strict=True)):
+            text = as_written(value, mark.written)
+            label = unicodedata.normalize("NFC", str(text))
+            if label in result:
+                self.complain((*path, index), f"{label!r} is listed twice", "remove one")
+            result[label] = text
         return result
 
     def reserved(self, path: KeyPath, names: Any) -> None:  # noqa: ANN401  # any mapping
@@ -435,10 +471,7 @@ class _Reader:
             for key in rule:
                 if key not in known:
                     self.complain((*path, key), f"there is no dimension {key!r}", did_you_mean(key, known), key=True)
-            where = {
-                key: tuple(map(str, wanted)) if isinstance(wanted, list) else (str(wanted),)
-                for key, wanted in rule.items()
-            }
+            where = {key: _patterns(wanted, rule.marks[key][1]) for key, wanted in rule.items()}
             if "provider" in where and self.chosen and not set(where["provider"]) <= set(providers):
                 if kind == "exclude":
                     continue  # of providers that aren't used now
@@ -449,6 +482,13 @@ class _Reader:
                     self.complain((*path, "provider"), f"there is no provider {name!r}", hint)
             result.append(Rule(where, path))
         return tuple(result)
+
+
+def _patterns(wanted: Any, mark: Mark) -> tuple[str, ...]:  # noqa: ANN401  # fits the schema
+    """What a rule wants of one dimension, numbers as they are written."""
+    marked: Any = zip(wanted, wanted.marks, strict=True) if isinstance(wanted, Seq) else [(wanted, mark)]
+    texts = (str(as_written(each, place.written)) for each, place in marked)
+    return tuple(unicodedata.normalize("NFC", text) for text in texts)
 
 
 def _is_address(url: str) -> bool:

@@ -9,7 +9,9 @@ references; bare ``@Image`` with exactly one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from ast import literal_eval
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -19,6 +21,7 @@ from jinja2.visitor import NodeTransformer
 
 from pipeline.schema import did_you_mean
 from pipeline.types import slug
+from pipeline.written import Written, spelled
 
 MAX_RENDERED = 20_000
 """Characters; more than any gateway takes. No part of a template may make more, either."""
@@ -27,8 +30,11 @@ MAX_PARTS = 2000
 MAX_DEPTH = 25
 """Levels of one template: a chain of filters is as deep as it is long, and Jinja takes cubic time for it."""
 
-SLOT = re.compile(r"@Image(\d*)(?![A-Za-z0-9_])")
-_NEARLY_SLOT = re.compile(r"@(?!(?-i:Image)(?:\d|\b(?![ _-]\d)))im(?:age|g)(?![A-Za-z])[ _-]?\d*", re.IGNORECASE)
+SLOT = re.compile(r"@Image((?:0|[1-9][0-9]*)?)(?![A-Za-z0-9_])")
+_LIKE_SLOT = re.compile(r"@\s?im(?:ages?|gs?)(?:[\s_.:#-]?[(\[{<]?\d+[A-Za-z0-9_]*|(?![A-Za-z]))", re.IGNORECASE)
+"""What people write for a slot, on a text that is folded (see :func:`_folded`)."""
+_ALIKE = str.maketrans("\u0430\u0435\u0456\u043c\u0410\u0415\u0406\u041c\u0131\u0261", "aeimAEIMig")
+"""Letters of other alphabets that look like those of ``@Image``."""
 
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -125,14 +131,18 @@ def _environment(finalize: Callable[[Any], Any] | None) -> _Environment:
         "slug": _slug,
         "~": _joined,  # no name that a template can say
     }
-    environment.tests = {name: environment.tests[name] for name in _TESTS}
+    environment.tests = {name: environment.tests[name] for name in _TESTS} | {
+        "none": lambda value: value is None or (isinstance(value, Written) and value.value is None),
+        "number": lambda value: value.is_number if isinstance(value, Written) else isinstance(value, int | float),
+        "string": lambda value: isinstance(value, str) and not (isinstance(value, Written) and value.is_number),
+    }
     return environment
 
 
 def _words(value: Any) -> Any:  # noqa: ANN401  # whatever a template names
     """A value as a prompt says it: no Python, nothing that is no text."""
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return spelled(value)
     if value is None:
         raise TemplateProblem("a value in it is null", "give it one, or say default('…', true)")
     if isinstance(value, dict | list | tuple):
@@ -149,7 +159,7 @@ ALLOWED_FILTERS = tuple(sorted(name for name in _TEXT.filters if name.isidentifi
 class Template:
     """A compiled template: made once per prompt (a compile is a hundred renders), rendered many times."""
 
-    __slots__ = ("_compiled", "names", "parts", "source")
+    __slots__ = ("_compiled", "names", "parts", "said", "source")
 
     def __init__(self, source: str, *, path: bool = False) -> None:
         environment = _PATH if path else _TEXT
@@ -166,6 +176,8 @@ class Template:
         try:
             self.parts = _check(tree)
             self.names = frozenset(meta.find_undeclared_variables(tree))
+            self.said = tuple(dict.fromkeys(_said(tree)))
+            _check_numbers(tree, environment.lex(source))
             tree = _Joins().visit(tree)
             self._compiled = environment.from_string(tree)
         except (RecursionError, SyntaxError, MemoryError):
@@ -227,9 +239,68 @@ def _check_node(node: nodes.Node, line: int) -> None:
         raise TemplateProblem(f"templates can't use {what!r}", hint, line=line)
 
 
+def _said(tree: nodes.Template) -> Iterator[tuple[str, ...]]:
+    """The names that a template shows in any case, with no ``if`` around them and no ``default``, as paths."""
+    shown = [node for output in tree.body if isinstance(output, nodes.Output) for node in output.nodes]
+    for node in shown:
+        inner: nodes.Node | None = node
+        while isinstance(inner, nodes.Filter) and inner.name != "default":
+            inner = inner.node
+        path: list[str] = []
+        while isinstance(inner, nodes.Getattr):
+            path.insert(0, inner.attr)
+            inner = inner.node
+        if isinstance(inner, nodes.Name):
+            yield (inner.name, *path)
+
+
+def _check_numbers(tree: nodes.Template, tokens: Iterator[tuple[int, str, str]]) -> None:
+    """Refuse a number that a template shows in another spelling than it is written in: ``default(19.90)``."""
+    compared = {id(node) for compare in tree.find_all((nodes.Compare,)) for node in compare.find_all((nodes.Const,))}
+    shown = {node.value for node in tree.find_all((nodes.Const,)) if id(node) not in compared and not _is_text(node)}
+    for line, kind, text in tokens:
+        if kind in ("integer", "float") and shown and (value := literal_eval(text)) in shown and str(value) != text:
+            fact = f"the number {text} would be written as {value}"
+            raise TemplateProblem(fact, f"quote it: '{text}'", word=text, line=line)
+
+
+def _is_text(node: nodes.Const) -> bool:
+    return not isinstance(node.value, int | float) or isinstance(node.value, bool)
+
+
+def with_line_feeds(text: str) -> str:
+    """A text whose line breaks are one character each, whatever system it was saved on."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
 def slots_used(text: str) -> list[int]:
     """The slot numbers in a rendered prompt, in order of appearance; bare ``@Image`` counts as 0."""
     return [int(number[:9] or 0) for number in SLOT.findall(text)]
+
+
+def _folded(text: str) -> tuple[str, list[int]]:
+    """A text as a reader sees it, and where each of its characters is in the text: wide and circled characters are
+    plain ones, letters that look like Latin ones are these, and what can't be seen is left out.
+    """
+    places = [index for index, char in enumerate(text) if unicodedata.category(char) != "Cf"]
+    return "".join(_plain_character(text[index]) for index in places).translate(_ALIKE), places
+
+
+def _plain_character(char: str) -> str:
+    digit = unicodedata.decimal(char, None)
+    plain = unicodedata.normalize("NFKC", char) if digit is None else str(digit)
+    return plain if len(plain) == 1 else char
+
+
+def _like_slots(text: str) -> Iterator[tuple[str, str]]:
+    """What looks like a slot and is none: as it is written, and the number that it seems to say."""
+    seen, places = (text, range(len(text))) if text.isascii() else _folded(text)
+    for found in _LIKE_SLOT.finditer(seen):
+        written = text[places[found.start()] : places[found.end() - 1] + 1]
+        exact = SLOT.match(text, places[found.start()])
+        if exact is None or (exact[0] != written and not exact[1]):
+            number = re.search(r"[0-9]+", found[0])
+            yield written, str(int(number[0][:9])) if number else ""
 
 
 def check_slots(text: str, count: int) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
@@ -240,7 +311,11 @@ def check_slots(text: str, count: int) -> tuple[list[tuple[str, str, str]], list
     """
     errors, warnings = [], []
     have = f"{count} reference{'' if count == 1 else 's'}"
-    used = slots_used(_NEARLY_SLOT.sub("", text))
+    alike = list(_like_slots(text))
+    plain = text
+    for written, _ in alike:
+        plain = plain.replace(written, "")
+    used = slots_used(plain)
     for number in sorted(set(used)):
         if number > count or (number == 0 and "@Image0" in text):
             those = "@Image1" if count == 1 else f"@Image1 to @Image{count}"
@@ -254,11 +329,10 @@ def check_slots(text: str, count: int) -> tuple[list[tuple[str, str, str]], list
         if number not in used and not (count == 1 and 0 in used):
             fact = f"reference {number} is sent but the prompt never says @Image{number}"
             warnings.append((f"@Image{number}", fact, "mention it, or remove it from images"))
-    for found in _NEARLY_SLOT.findall(text):
-        number = found.lstrip("@imageIMAGE _-")
+    for written, said in alike:
         # With a number it can only be a slot, and would be paid for without its reference.
-        problem = (found, f"{found!r} is no slot", f"write @Image{number or 1}")
-        (errors if number else warnings).append(problem)
+        problem = (written, f"{written!r} is no slot", f"write @Image{said or 1}")
+        (errors if said else warnings).append(problem)
     return errors, warnings
 
 

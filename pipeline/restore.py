@@ -21,6 +21,7 @@ from pathlib import Path
 from pipeline.budget import midnight
 from pipeline.errors import MediaError, StorageError
 from pipeline.expand import PRIVATE, Expansion
+from pipeline.former import kept_in, known_to, settled
 from pipeline.ledger import HAND, FileRow, Ledger, PictureRow, RequestRow
 from pipeline.media import MAX_BYTES, check_shape, decode, write
 from pipeline.paths import is_inside, read_bytes
@@ -82,10 +83,12 @@ class _Restore:
         self.ledger = ledger
         self.now = ledger.snapshot()
         self.known = {(row.key, row.take) for row in ledger.pictures()}
+        self.every = read_all(self.folder)
+        here = known_to(self.now) | kept_in(self.folder) | self.every.keys()
         requests = ledger.requests("state IN ('intent', 'accepted', 'uncertain', 'made')")
         self.asked = {(key, row.take): row for row in requests for key, _ in row.pictures}
         self.cells: dict[str, list[Cell]] = {}
-        for cell in expansion.cells:
+        for cell in settled(expansion, here).cells:
             self.cells.setdefault(cell.picture.key, []).append(cell)
         self.results = read_results(self.folder / RESULTS)
         self.done = Adopted()
@@ -103,7 +106,7 @@ class _Restore:
     def told_of(self, key: str, take: int) -> Told:
         """What a sidecar or the results tell of a take."""
         for cell in self.cells[key]:
-            told = beside(self.folder, cell)
+            told = beside(self.folder, cell, key)
             if told is not None and told.take == take:
                 return told
         return self.results.get((key, take)) or Told(key, take, proof=self.cells[key][0].picture.spec.proof)
@@ -113,8 +116,8 @@ class _Restore:
         newest: dict[str, int] = {}
         for key, take in self.known:
             newest[key] = max(take, newest.get(key, 0))
-        for told in read_all(self.folder, self.cells).values():
-            if told.take <= newest.get(told.key, 0):
+        for told in self.every.values():
+            if told.key not in self.cells or told.take <= newest.get(told.key, 0):
                 continue
             files = self.files(told)
             best = max(files, default=None, key=lambda file: (file.original, file.kind == "png", len(file.data)))

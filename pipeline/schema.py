@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from pipeline.errors import MOST_PROBLEMS, Problem
 from pipeline.misfits import Misfits
 from pipeline.strict_yaml import Value, key_path, mark_of
+from pipeline.written import spelled
 
 _WORDS = re.compile(r"\^\(([A-Za-z0-9|]+)\)\$")
 """A pattern that is a list of words."""
@@ -161,8 +162,10 @@ def _explain(  # noqa: C901  # one short case per keyword of the schema
             what = error.schema.get("properties", {}).get(key, {}).get("examples", ["…"])[0]
             yield Problem(mark, here, f"the key {key!r} is missing", f"add `{key}: {_short(what)}`")
         case "type":
-            fact = "is empty" if value is None else f"{_short(value)} is {_kind(value)}"
-            yield Problem(mark, here, f"{fact}, not {_kinds(limit)}", _type_hint(value, limit, path))
+            written = (mark.written if mark else "") or _short(value)
+            fact = "is empty" if value is None else f"{written} is {_kind(value)}"
+            hint = _type_hint(value, limit, path, mark.written if mark else "")
+            yield Problem(mark, here, f"{fact}, not {_kinds(limit)}", hint)
         case "enum":
             same = isinstance(value, str) and value in map(str, limit) and value not in limit
             hint = "write it without quotes" if same else did_you_mean(str(value), map(str, limit))
@@ -184,7 +187,7 @@ def _explain(  # noqa: C901  # one short case per keyword of the schema
             yield Problem(mark, here, f"{_short(value)} is not allowed here", f"{rule} (for example {example})")
         case "uniqueItems":
             twice = sorted(item for item, number in Counter(map(str, value)).items() if number > 1)
-            yield Problem(mark, here, f"{', '.join(twice)} stands twice", "remove one")
+            yield Problem(mark, here, f"{', '.join(twice)} is listed twice", "remove one")
         case "minItems" | "minProperties" | "minLength":
             fact = f"has only {len(value)} of {limit}" if value else "is empty"
             yield Problem(mark, here, fact, f"for example {_short(error.schema.get('examples', ['…'])[0])}")
@@ -234,13 +237,13 @@ def _kinds(limit: str | list[str]) -> str:
     return " or ".join(_KINDS[name] for name in names)
 
 
-def _type_hint(value: object, limit: str | list[str], path: tuple[str | int, ...]) -> str:
+def _type_hint(value: object, limit: str | list[str], path: tuple[str | int, ...], written: str) -> str:
     if value is None:
         return "indent what belongs to it below it"
     if isinstance(value, list) and path == ("products",):
         return "give the list a name: `mugs:`, and indent the list below it"
-    if isinstance(value, int | float) and not isinstance(value, bool) and "string" in limit:
-        return f'quote it: "{value}"'
+    if isinstance(value, int | float) and "string" in limit:
+        return f'quote it: "{written or spelled(value)}"'
     return ""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.aside import Word
 from pipeline.expand import PRIVATE, Expansion
+from pipeline.former import known_to, settled
 from pipeline.ledger import Ledger, Snapshot
 from pipeline.paths import read_bytes
 from pipeline.types import Cell, Json, micro_usd
@@ -87,13 +88,13 @@ def read_sidecar(path: Path, key: str = "") -> Told | None:
     return found if found is not None and key in ("", found.key) else None
 
 
-def read_all(folder: Path, keys: Container[str]) -> dict[str, Told]:
-    """Key → the newest take that any sidecar in a folder, or the results, tell of; of these pictures."""
+def read_all(folder: Path) -> dict[str, Told]:
+    """Key → the newest take that any sidecar in a folder, or the results, tell of."""
     found: dict[str, Told] = {}
     if not folder.is_dir():
         return found
     for told in (*_sidecars(folder), *read_results(folder / RESULTS).values()):
-        if told.key in keys and (told.key not in found or found[told.key].take < told.take):
+        if told.key not in found or found[told.key].take < told.take:
             found[told.key] = told
     return found
 
@@ -103,24 +104,25 @@ def unadopted(expansion: Expansion, ledger: Ledger | None, snapshot: Snapshot) -
     new, or of before. Proofs and rehearsals cost nothing: they are simply made again.
     """
     folder = expansion.manifest.outputs.folder
-    asked = {key for row in snapshot.open_requests for key, _ in row.pictures}
-    known = snapshot.pictures.keys() | snapshot.failures.keys() | snapshot.wishes.keys() | asked
-    keys = {key for key, picture in expansion.pictures.items() if not picture.spec.proof} - known
-    if not keys or expansion.manifest.rehearsal or not folder.is_dir():
+    known = known_to(snapshot)
+    expansion = settled(expansion, known)
+    cells = [cell for cell in expansion.cells if not cell.picture.spec.proof and cell.picture.key not in known]
+    if not cells or expansion.manifest.rehearsal or not folder.is_dir():
         return []
     if known:  # then they lie where they belong; else anywhere
-        cells = (cell for cell in expansion.cells if cell.picture.key in keys)
-        told = [told for cell in cells if (told := beside(folder, cell)) is not None]
+        every = {told.key: told for cell in cells if (told := beside(folder, cell, "")) is not None}
     else:
-        told = list(read_all(folder, keys).values())
-    before = ledger.asked() if told and ledger else frozenset()
-    return [each for each in told if not each.proof and each.key not in before]
+        every = read_all(folder)
+    here = settled(expansion, known | every.keys())
+    found = [every[key] for key in here.pictures if key in every and key not in known]
+    before = ledger.asked() if found and ledger else frozenset()
+    return [each for each in found if not each.proof and each.key not in before]
 
 
-def beside(folder: Path, cell: Cell) -> Told | None:
-    """What the sidecar of a cell tells of its picture."""
+def beside(folder: Path, cell: Cell, key: str) -> Told | None:
+    """What the sidecar of a cell tells of the picture with this key (empty: of any)."""
     names = f"{cell.file.rpartition('.')[0]}.json", f"{cell.file}.json"
-    return next((told for name in names if (told := read_sidecar(folder / name, cell.picture.key))), None)
+    return next((told for name in names if (told := read_sidecar(folder / name, key))), None)
 
 
 def read_results(path: Path) -> dict[tuple[str, int], Told]:

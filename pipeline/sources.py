@@ -14,7 +14,9 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, Problem
 from pipeline.paths import read_bytes
@@ -87,6 +89,10 @@ def similar_file(path: Path) -> str:
         parent = path.parent
         if "\\" in path.name:
             return "write folders with /"
+        if not path.name.isprintable():
+            return "in double quotes \\ starts an escape (\\t is a tab): write folders with /, or use single quotes"
+        if path.is_symlink():
+            return f"it is a link to {str(path.readlink())!r}, and there is no such file: copy the file here"
         if path.is_dir():
             return "that is a folder"
         if not parent.is_dir():
@@ -101,8 +107,14 @@ def similar_file(path: Path) -> str:
 
 
 def resolve(file: str, written: str) -> Path:
-    """The absolute path of ``written`` as it stands in ``file``."""
-    return Path(Path(file).parent, written).absolute()
+    """The absolute path of ``written`` in ``file``: in the Unicode form of the file that is there, as a Mac and Git may
+    hold a name in another form than an editor does.
+    """
+    path = Path(Path(file).parent, written).absolute()
+    if written.isascii() or exists(path):
+        return path
+    forms = (Path(Path(file).parent, unicodedata.normalize(form, written)).absolute() for form in ("NFC", "NFD"))
+    return next(filter(exists, forms), path)
 
 
 def read_tree(file: str, room: Room | None = None) -> Map:
@@ -210,7 +222,7 @@ def _read_json(text: str, file: str, room: Room) -> Value:
         return result
 
     try:
-        value = json.loads(text, parse_constant=refuse, object_pairs_hook=pairs)
+        value = json.loads(text, parse_constant=refuse, parse_float=_Spelled, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
         raise ManifestError(
             [Problem(Mark(file, error.lineno, error.colno), "", f"not valid JSON: {error.msg}")]
@@ -231,6 +243,18 @@ def _read_json(text: str, file: str, room: Room) -> Value:
     return tree if tree == value else _placed(value, start)
 
 
+class _Spelled(float):
+    """A number of a JSON file that knows how it is spelled there."""
+
+    def __new__(cls, text: str) -> Self:
+        """The number that a text says."""
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+    text: str
+
+
 def _placed(value: object, mark: Mark, depth: int = 0) -> Value:
     """A value as JSON reads it, all of it at one place.
 
@@ -244,15 +268,21 @@ def _placed(value: object, mark: Mark, depth: int = 0) -> Value:
     if isinstance(value, list):
         seq = Seq(mark)
         for item in value:
-            seq.put(_placed(item, mark, depth + 1), mark)
+            seq.put(_placed(item, mark, depth + 1), _spelled(mark, item))
         return seq
     if isinstance(value, Map):
         result = Map(mark)
         for key, item in value.items():
             _placed(key, mark)
-            result.put(key, _placed(item, mark, depth + 1), mark, mark)
+            result.put(key, _placed(item, mark, depth + 1), mark, _spelled(mark, item))
         return result
+    if isinstance(value, _Spelled):
+        return float(value)
     return value  # type: ignore[return-value]  # a scalar
+
+
+def _spelled(mark: Mark, value: object) -> Mark:
+    return replace(mark, written=value.text) if isinstance(value, _Spelled) else mark
 
 
 def _read_csv(text: str, file: str, room: Room) -> Seq:
@@ -309,7 +339,7 @@ def _bad_columns(header: list[str], mark: Mark, line: str) -> list[Problem]:
                 hint = f"did you mean 'vars.{name}' or 'images.{name}'?" if name.isidentifier() else "name every column"
             found.append(Problem(place, name, f"unknown column {name!r}", hint))
         elif header.count(name) > 1:
-            found.append(Problem(place, name, f"the column {name!r} stands twice", "remove one"))
+            found.append(Problem(place, name, f"the column {name!r} is listed twice", "remove one"))
     if "id" not in header:
         found.append(Problem(mark, "", "there is no column 'id'", "the first line names the columns"))
     return found
@@ -336,12 +366,13 @@ def _csv_product(header: list[str], row: list[str], mark: Mark, places: list[Mar
             product.marks.setdefault(group, (place, place))
             value: Scalar = plain(text) if group == "vars" else text
             if isinstance(inner, Map):
-                inner.put(name, value, place, place)
+                inner.put(name, value, place, place if isinstance(value, str) else replace(place, written=text))
         elif column == "tags":
             tags = Seq(place)
-            for tag in _SEPARATORS.split(text):
+            for tag in filter(None, _SEPARATORS.split(text)):
                 tags.put(tag, place)
-            product.put(column, tags, place, place)
+            split = any(len(part.split()) > 1 for part in re.split("[;,]", text))
+            product.put(column, tags, place, replace(place, written=text) if split else place)
         else:
             product.put(column, text, place, place)
     return product

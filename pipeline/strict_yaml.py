@@ -5,7 +5,7 @@ aliases can stand for 10^9 nodes. This loader walks libyaml's parse events once 
 lists itself, so that scalars follow the YAML 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema),
 duplicate keys and foreign tags are refused, and bombs are found by their *expanded* size before anything
 walks them. Two readings are kinder than the core schema: a number with leading zeros (an article number)
-and ``.inf``/``.nan`` stay text.
+and ``.inf``/``.nan`` stay text. The mark of a number keeps its spelling (``19.90``), as prompts need it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import gc
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import yaml
 
 from pipeline.errors import MOST_PROBLEMS, ManifestError, Mark, Problem
+from pipeline.written import spelled
 
 Scalar: TypeAlias = str | int | float | bool | None
 Value: TypeAlias = "Scalar | Map | Seq"
@@ -33,6 +34,8 @@ MAX_NODES = 300_000
 """Expanded nodes that one manifest may have, with all the files it is made of: what a reader that follows every
 alias would walk. Some 15,000 products with pictures, variables and tags; reading them takes a second.
 """
+_CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CONTROLS = {"\0": "a null", "\x0b": "a vertical tab", "\x0c": "a form feed", "\x7f": "a delete"}
 MAX_KEY = 1000
 MAX_DIGITS = 300
 
@@ -106,6 +109,12 @@ def mark_of(root: Value, parts: tuple[str | int, ...], *, key: bool = False) -> 
     return mark
 
 
+def written_of(root: Value, parts: tuple[str | int, ...]) -> str:
+    """How the number at this key path is spelled, where a program would spell it in another way; else empty."""
+    mark = mark_of(root, parts)
+    return mark.written if mark else ""
+
+
 def plain(text: str) -> Scalar:
     """Read one plain (unquoted) scalar by the YAML 1.2 core schema."""
     if text[:1] in _NOT_PLAIN or len(text) > MAX_DIGITS:
@@ -150,9 +159,13 @@ def parse(text: str, file: str, room: Room | None = None) -> Value:
         ManifestError: for every duplicate key, tag, bomb or syntax error found.
     """
     room = room or Room(MAX_NODES)
-    composer = _Composer(file, max(room.left, 0))
+    if control := _CONTROL.search(text):
+        raise ManifestError([_control_problem(text, control.start(), file)])
+    stand_ins = _stand_ins(text)
+    composer = _Composer(file, max(room.left, 0), {ord(str(other)): sign for sign, other in stand_ins.items()})
+    source = text.translate(str.maketrans(stand_ins)) if stand_ins else text
     try:
-        value = composer.document(yaml.parse(text, Loader=_LOADER))
+        value = composer.document(yaml.parse(source, Loader=_LOADER))
     except yaml.YAMLError as error:
         if isinstance(error, yaml.MarkedYAMLError) and error.problem == _LIBYAML_TOO_DEEP and error.problem_mark:
             # What comes before libyaml's limit is deeper than ours, so reading it ends in our own problem.
@@ -170,10 +183,28 @@ def parse(text: str, file: str, room: Room | None = None) -> Value:
     return value
 
 
+def _stand_ins(text: str) -> dict[str, str | int | None]:
+    """For each line break of YAML 1.1 that is an ordinary character in YAML 1.2 and is in the text: a character that is
+    not, and that libyaml leaves alone (https://yaml.org/spec/1.2.2/#54-line-break-characters).
+    """
+    used = [sign for sign in "\x85\u2028\u2029" if sign in text]
+    free = (chr(code) for code in range(0xE000, 0xF900)) if used else iter(())
+    return dict(zip(used, (sign for sign in free if sign not in text), strict=False))
+
+
 def too_many(mark: Mark, path: str = "") -> Problem:
     """The problem of a manifest that there is no more room for."""
     fact = f"the manifest expands to more than {MAX_NODES:,} values"
     return Problem(mark, path, fact, "remove aliases that multiply each other, or split the campaign")
+
+
+def _control_problem(text: str, index: int, file: str) -> Problem:
+    """The problem of a character that no YAML file may hold (https://yaml.org/spec/1.2.2/#51-character-set)."""
+    before = re.split("\r\n|\r|\n", text[:index])
+    what = _CONTROLS.get(text[index], "a control")
+    fact = f"not valid YAML: there is {what} character here (U+{ord(text[index]):04X})"
+    hint = "remove it; texts copied from slides and documents have it for a line break"
+    return Problem(Mark(file, len(before), len(before[-1]) + 1), "", fact, hint)
 
 
 def _syntax_problem(error: yaml.YAMLError, file: str, text: str) -> Problem:
@@ -186,6 +217,8 @@ def _syntax_problem(error: yaml.YAMLError, file: str, text: str) -> Problem:
     hint = "check the indentation and quotes here"
     if sign == "\t":
         hint = "indent with spaces, not tabs"
+    elif "escape" in fact or "hexdecimal" in fact:
+        hint = "in double quotes \\ starts an escape: write folders with /, or use single quotes"
     elif sign and sign in "@`%":
         hint = f"a text can't start with {sign}: put it in quotes, or write it below `>`"
     elif "mapping values" in fact:
@@ -198,12 +231,13 @@ def _syntax_problem(error: yaml.YAMLError, file: str, text: str) -> Problem:
 class _Composer:
     """Builds values from parse events, counting what every alias would expand to."""
 
-    def __init__(self, file: str, most: int) -> None:
+    def __init__(self, file: str, most: int, stand_ins: dict[int, str]) -> None:
         self.file = file
         self.most = most
+        self.stand_ins = stand_ins
         self.problems: list[Problem] = []
         self.more = 0  # problems that are only counted
-        self.anchors: dict[str, tuple[Value, int, int]] = {}  # value, expanded nodes, levels below it
+        self.anchors: dict[str, tuple[Value, int, int, str]] = {}  # value, expanded nodes, levels below it, spelling
         self.open: set[str] = set()  # anchors whose node isn't finished: an alias to one is a loop
         self.path: list[str | int] = []
         self.nodes = 0
@@ -236,14 +270,17 @@ class _Composer:
     def node(self, event: Any, events: Iterator[Any]) -> tuple[Value, Mark]:  # noqa: ANN401  # untyped events
         mark = self.mark(event)
         if isinstance(event, yaml.AliasEvent):
-            return self.alias(str(event.anchor), mark), mark
+            value, written = self.alias(str(event.anchor), mark)
+            return value, replace(mark, written=written) if written else mark
         self.count(1, mark)
         before, deepest, self.depth = self.nodes, self.depth, len(self.path)
         if event.anchor:
             self.open.add(event.anchor)
         self.check_tag(event, mark)
         if isinstance(event, yaml.ScalarEvent):
-            value: Value = self.scalar(event)
+            value = self.scalar(event)
+            if not isinstance(value, str) and value is not None and event.value != spelled(value):
+                mark = replace(mark, written=event.value)
         elif len(self.path) >= MAX_DEPTH:
             raise self.stop(mark, f"nested deeper than {MAX_DEPTH} levels")
         elif isinstance(event, yaml.SequenceStartEvent):
@@ -252,7 +289,7 @@ class _Composer:
             value = self.mapping(mark, events)
         if event.anchor:
             self.open.discard(event.anchor)
-            self.anchors[event.anchor] = (value, self.nodes - before + 1, self.depth - len(self.path))
+            self.anchors[event.anchor] = (value, self.nodes - before + 1, self.depth - len(self.path), mark.written)
         self.depth = max(self.depth, deepest)
         return value, mark
 
@@ -266,20 +303,20 @@ class _Composer:
             problem = too_many(mark)
             raise self.stop(mark, problem.fact, problem.hint)
 
-    def alias(self, anchor: str, mark: Mark) -> Value:
+    def alias(self, anchor: str, mark: Mark) -> tuple[Value, str]:
         if anchor in self.open:
             raise self.stop(mark, f"the alias *{anchor} contains itself")
         if anchor not in self.anchors:
             raise self.stop(mark, f"the alias *{anchor} has no anchor &{anchor} before it")
-        value, size, levels = self.anchors[anchor]
+        value, size, levels, written = self.anchors[anchor]
         self.count(size, mark)
         self.depth = max(self.depth, len(self.path) + levels)
         if self.depth > MAX_DEPTH:
             raise self.stop(mark, f"nested deeper than {MAX_DEPTH} levels, aliases followed")
-        return value
+        return value, written
 
     def scalar(self, event: Any) -> Scalar:  # noqa: ANN401  # untyped events
-        text: str = event.value
+        text = self.text(event)
         if event.tag is None and event.implicit[0]:
             return plain(text)
         kind = (event.tag or "").rpartition(":")[2]
@@ -289,6 +326,11 @@ class _Composer:
         if not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "bool"):
             self.complain(self.mark(event), f"{text!r} is no {kind}", "write a plain value")
         return value
+
+    def text(self, event: Any) -> str:  # noqa: ANN401  # untyped events
+        """The characters of a scalar, as they are in the file."""
+        text: str = event.value
+        return text.translate(self.stand_ins) if self.stand_ins else text
 
     def sequence(self, mark: Mark, events: Iterator[Any]) -> Seq:
         seq = Seq(mark)
@@ -304,13 +346,13 @@ class _Composer:
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             key_mark = self.mark(event)
             if not isinstance(event, yaml.ScalarEvent):
-                hint = "quote it if it contains special signs"
+                hint = "quote it if it contains special characters"
                 if isinstance(event, yaml.MappingStartEvent):
                     hint = 'a text that starts with {{ belongs in quotes: "{{ … }}"'
                 raise self.stop(key_mark, "a key must be a plain word", hint)
             self.count(1, key_mark)
             self.check_tag(event, key_mark)
-            key: str = event.value
+            key = self.text(event)
             if len(key) > MAX_KEY:
                 raise self.stop(key_mark, f"a key has {len(key):,} characters", f"the most is {MAX_KEY:,}")
             self.path.append(key)
@@ -319,7 +361,7 @@ class _Composer:
                 merges.append((value, value_mark))
             elif key in own:
                 first = own.marks[key][0]
-                self.complain(key_mark, f"duplicate key {key!r}", f"it stands on line {first.line} already: remove one")
+                self.complain(key_mark, f"duplicate key {key!r}", f"it is on line {first.line} already: remove one")
             else:
                 own.put(key, value, key_mark, value_mark)
             self.path.pop()

@@ -8,7 +8,7 @@ and pictures that are gone, stay.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
@@ -19,6 +19,7 @@ from pipeline.approvals.file import locked, read_campaigns, write_campaigns
 from pipeline.decisions import LONGEST_LABEL, parse_decisions, read_decisions
 from pipeline.errors import PipelineError
 from pipeline.expand import Expansion
+from pipeline.former import settled
 from pipeline.ledger import Ledger
 from pipeline.types import Manifest
 from pipeline.votes import Decision, Key, counting, differing, entry, joined, merged, moment
@@ -119,7 +120,7 @@ def adopt(expansion: Expansion, ledger: Ledger | None, decisions: Iterable[Decis
     with locked(Path(os.path.realpath(file)).parent):  # of the file itself: several folders may link to one
         campaigns = read_campaigns(file)
         before = merged(campaigns.get(name, ()))
-        merge, after = _adopted(before, expansion, ledger, decisions)
+        merge, after = _adopted(before, expansion, ledger, list(decisions))
         if after != before:
             write_campaigns(file, {**campaigns, name: after.values()})
     return merge
@@ -129,11 +130,12 @@ def adopt(expansion: Expansion, ledger: Ledger | None, decisions: Iterable[Decis
 
 
 def _adopted(
-    before: Mapping[Key, Decision], expansion: Expansion, ledger: Ledger | None, decisions: Iterable[Decision]
+    before: Mapping[Key, Decision], expansion: Expansion, ledger: Ledger | None, decisions: Sequence[Decision]
 ) -> tuple[Merge, dict[Key, Decision]]:
     """What comes of decisions, and the campaign's entries after it."""
-    homes = _homes(expansion)
-    known = set(homes) | {row.key for row in (ledger.pictures() if ledger else ())}
+    here = {row.key for row in (ledger.pictures() if ledger else ())}
+    homes = _homes(settled(expansion, here | {decision.picture for decision in (*before.values(), *decisions)}))
+    known = here | homes.keys()
     came: dict[Key, list[Decision]] = {}
     unknown = []
     for decision in decisions:

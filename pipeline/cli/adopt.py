@@ -13,6 +13,7 @@ from pipeline.cli.rehearsal import environment_places
 from pipeline.cli.shared import check_known, private_folder, read_cells
 from pipeline.cli.show import Console
 from pipeline.errors import UsageError, printable
+from pipeline.former import known_to, settled
 from pipeline.ledger import check_free, open_ledger
 from pipeline.plan import make_plan
 from pipeline.sidecars import BY_HAND
@@ -27,14 +28,15 @@ def adopt(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageError("--as names the picture of one file: give the others one by one")
     expansion = read_cells(arguments, environment_places())
     manifest = expansion.manifest
-    meant = [(file, *belongs(expansion, Path(file), arguments.label)) for file in arguments.files]
     check_known(expansion, arguments)
     check_free(private_folder(manifest))
     taken: list[tuple[str, str, Taken]] = []
     with open_ledger(private_folder(manifest), manifest.campaign) as ledger:
+        approvals = read_approvals(manifest)
+        expansion = settled(expansion, known_to(ledger.snapshot(), approvals.by_key))
+        meant = [(file, *belongs(expansion, Path(file), arguments.label)) for file in arguments.files]
         for file, picture, word in meant:
             taken.append((file, BY_HAND[word], take_in(expansion, ledger, Path(file), picture, word)))
-        approvals = read_approvals(manifest)
         after = make_plan(expansion, ledger, approvals=approvals)
         publisher = Publisher(after, ledger, approvals=approvals)
         publisher.publish()

@@ -34,7 +34,8 @@ from pipeline.errors import ManifestError, PipelineError
 from pipeline.executors import default_workers, find_executor, open_executor
 from pipeline.expand import expand
 from pipeline.files import sweep
-from pipeline.ledger import Ledger, Money, check_free, open_ledger
+from pipeline.former import known_to, settled
+from pipeline.ledger import EMPTY, Ledger, Money, check_free, open_ledger, read_ledger
 from pipeline.plan import Plan, make_plan
 from pipeline.precheck import check_machine, check_room
 from pipeline.types import Manifest, dollars, micro_usd
@@ -61,13 +62,14 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
     manifest = read_manifest(arguments, places)
     check_free(private_folder(manifest))
     expansion = expand(manifest)
+    approvals = read_approvals(manifest)
     if saved is not None:
-        check_inputs(saved, expansion)
+        with read_ledger(private_folder(manifest)) as known:
+            check_inputs(saved, settled(expansion, known_to(known.snapshot() if known else EMPTY, approvals.by_key)))
     reach = places.reach(private=arguments.allow_private)
     check_reach(manifest, reach)
     warn_of(expansion, console)
     check_machine(expansion)
-    approvals = read_approvals(manifest)
     find_executor(arguments.executor)
     for provider in () if places.emulated else manifest.providers:
         if provider.base_url:

@@ -13,6 +13,7 @@ from pipeline.cli.rehearsal import Places
 from pipeline.cli.show import Console, count
 from pipeline.errors import PipelineError, UsageError
 from pipeline.expand import PRIVATE, Expansion, expand
+from pipeline.former import known_to, settled
 from pipeline.ledger import EMPTY, LEDGER, Ledger, Snapshot, read_ledger
 from pipeline.manifest import load
 from pipeline.plan import REJECTED, Plan, Selection, make_plan, named_by
@@ -68,7 +69,9 @@ def _rejected(
     console: Console,
 ) -> frozenset[str]:
     """The pictures of ``--retake rejected``, and of the globs beside it. None is no mistake, but told."""
-    now = reach_verdicts(expansion, ledger, ledger.snapshot(), approvals).rejected if ledger else {}
+    snapshot = ledger.snapshot() if ledger else EMPTY
+    expansion = settled(expansion, known_to(snapshot, approvals.by_key))
+    now = reach_verdicts(expansion, ledger, snapshot, approvals).rejected if ledger else {}
     named = named_by(expansion.cells, [glob for glob in arguments.retake if glob != REJECTED])
     if not now:
         before = sum(decision.rejected for decision in approvals.by_key.values())
@@ -113,15 +116,37 @@ def planned(
         approvals=approvals,
     )
     _check_adopted(expansion, ledger, made.snapshot, arguments)
+    if words := _respelled_words(made):
+        console.note(words)
     nothing = not any(step.selected for step in made.steps)
     if nothing and (arguments.only or arguments.exclude or arguments.tag):
         words = [*(arguments.only or ()), *(arguments.exclude or ())]
         ids = {cell.place.product.id for cell in expansion.cells}
         hint = did_you_mean(words[0].split("/")[0], ids) if words else ""
         raise UsageError(f"the selection matches no cell; {hint}; labels look like {expansion.cells[0].label}")
-    if arguments.retake and pictures != frozenset() and not any(take > 1 for take in made.takes.values()) and not saved:
+    if arguments.retake and pictures != frozenset() and not saved and not _makes_again(made, expansion, approvals):
         raise UsageError(_no_retake(made))
     return made
+
+
+def _respelled_words(plan: Plan) -> str:
+    """What is said of pictures whose prompts an earlier version wrote with other numbers; empty where none are."""
+    here = set(plan.expansion.respelled)
+    pictures = {step.cell.picture.key for step in plan.steps if step.selected and step.cell.label in here}
+    if not pictures:
+        return ""
+    one = next(label for label in plan.expansion.respelled).rpartition(".")[0]
+    return (
+        f"{count(len(pictures), 'picture')} made by an earlier version, which wrote numbers in another way (19.9 for "
+        f"19.90): kept, and nothing is paid; to make one with the numbers of the manifest: --retake {shlex.quote(one)}"
+    )
+
+
+def _makes_again(plan: Plan, expansion: Expansion, approvals: Approvals) -> bool:
+    """Whether a plan makes a picture that is made already; ``expansion``: as the manifest has it."""
+    respelled = settled(expansion, known_to(plan.snapshot, approvals.by_key)).respelled
+    owed = (step.cell.label for step in plan.steps if step.selected and step.action == "make")
+    return any(take > 1 for take in plan.takes.values()) or not set(respelled).isdisjoint(owed)
 
 
 def _no_retake(plan: Plan) -> str:

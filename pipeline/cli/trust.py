@@ -13,6 +13,7 @@ from pipeline.cli.shared import MISSING, check_known, private_folder, read_cells
 from pipeline.cli.show import Console, count, spent_words
 from pipeline.errors import LedgerLocked, PipelineError
 from pipeline.executors import default_workers
+from pipeline.former import settled
 from pipeline.gateways import DIALECTS
 from pipeline.ledger import RequestRow, end, held, holder, make_private, newest, open_ledger, put_back, read_ledger
 from pipeline.sidecars import read_all
@@ -120,7 +121,8 @@ def restore(arguments: argparse.Namespace, console: Console) -> int:
     expansion = read_cells(arguments, environment_places())
     manifest, private = expansion.manifest, private_folder(expansion.manifest)
     if not private.is_dir():
-        if not read_all(manifest.outputs.folder, expansion.pictures):
+        told = read_all(manifest.outputs.folder)
+        if not told.keys() & settled(expansion, told.keys()).pictures.keys():
             raise PipelineError(f"{arguments.manifest}: this campaign was never run; there is nothing to restore")
         make_private(private)
     source = Path(arguments.source) if arguments.source else None

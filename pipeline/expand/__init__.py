@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import ManifestError, MediaError, Problem
 from pipeline.expand.findings import Findings
+from pipeline.expand.keys import picture_key, place_prefix, spec_key
 from pipeline.expand.matrix import MAX_CELLS, OUTPUT_AXES, Combo, Matrix
 from pipeline.expand.names import PRIVATE, Names
 from pipeline.expand.offers import check_offers, provider_lacks
-from pipeline.prompt import Template, TemplateProblem, check_slots
+from pipeline.mistakes import single_braces
+from pipeline.prompt import Template, TemplateProblem, check_slots, with_line_feeds
 from pipeline.references import read_reference, url_digest
 from pipeline.schema import did_you_mean
 from pipeline.sources import exists
@@ -38,6 +41,7 @@ from pipeline.types import (
     Spec,
     slug,
 )
+from pipeline.written import Written, is_respelled, value_of
 
 PATIENCE = 10_000
 """Cells after which a mistake that was found is told at once, and no others are looked for."""
@@ -53,12 +57,18 @@ __all__ = ["MAX_CELLS", "PRIVATE", "Expansion", "expand", "provider_lacks"]
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """All cells in the manifest's order, the distinct pictures behind them, and warnings."""
+    """All cells in the manifest's order, the distinct pictures behind them, and warnings.
+
+    ``former``: spec key → the prompt as version 1 of the keys had it, where it differs; ``respelled``: labels of the
+    pictures that were made from such a prompt, and keep their keys (see :mod:`pipeline.former`).
+    """
 
     manifest: Manifest
     cells: tuple[Cell, ...]
     pictures: dict[str, Picture]
     warnings: tuple[Problem, ...]
+    former: Mapping[str, str] = field(default_factory=dict)
+    respelled: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
         """A digest of every input that decides what is made, where, and at which price."""
@@ -91,13 +101,17 @@ class _Expander:
         self.facts: dict[tuple[str, str], Reference] = {}
         self.pictures: dict[str, Picture] = {}
         self.cells: list[Cell] = []
+        self.former: dict[str, str] = {}
+        self.odd = any(map(_is_odd, manifest.vars.values()))
         self.parts = self.bytes = 0
 
     def run(self) -> Expansion:
         self.matrix.cap()
-        templates = {p.id: self.template(p.text, (*p.path, "text")) for p in self.manifest.prompts}
+        templates = {p.id: self.template(p.text, (*p.path, "text"), p.vary) for p in self.manifest.prompts}
         images = {p.id: self.image_templates(p) for p in self.manifest.prompts}
         self.effort(templates, images)
+        for prompt in self.manifest.prompts:
+            self.unused_axes(prompt, [templates[prompt.id], *(each for _, _, each in images[prompt.id] or ())])
         seen: set[str] = set()
         for group in self.manifest.products.values():
             for product in group:
@@ -119,18 +133,21 @@ class _Expander:
         if errors:
             raise ManifestError(errors)
         warnings = tuple(problem for problem in problems if problem.warning)
-        return Expansion(self.manifest, tuple(self.cells), self.pictures, warnings)
+        return Expansion(self.manifest, tuple(self.cells), self.pictures, warnings, self.former)
 
     def wrong(self) -> bool:
         """Whether a mistake was found already."""
         return bool(self.found.facts[False]) or any(not problem.warning for problem in self.manifest.problems)
 
-    def template(self, text: str, path: KeyPath) -> Template | None:
+    def template(self, text: str, path: KeyPath, vary: Iterable[str] = ()) -> Template | None:
         try:
             template = Template(text)
         except TemplateProblem as problem:
             self.found.add(path, problem.fact, problem.hint, word=problem.word)
             return None
+        names = {"product", "prompt", "slot", "vars", "set", "campaign", *self.manifest.vars, *vary}
+        for written, right in single_braces(text, names):
+            self.found.add(path, f"{written} is sent as it is", f"write {right}", word=written, warning=True)
         self.parts += template.parts
         if self.parts > MAX_PARTS:
             fact = f"the templates up to here have more than {MAX_PARTS:,} parts"
@@ -163,6 +180,17 @@ class _Expander:
             for slot, written in prompt.images
         ]
 
+    def unused_axes(self, prompt: Prompt, templates: Sequence[Template | None]) -> None:
+        """Warn of an axis whose values all give the same picture."""
+        if None in templates[:1]:
+            return
+        said = frozenset[str]().union(*(template.names for template in templates if template is not None))
+        for axis, values in prompt.vary.items():
+            if axis not in said and len(values) > 1:
+                fact = f"the prompt never says {axis!r}: all {len(values)} values give the same picture"
+                path: KeyPath = (*prompt.path, "vary", axis)
+                self.found.add(path, fact, f"write {{{{ {axis} }}}} into the text", warning=True)
+
     def unused_references(self) -> None:
         used = {name for name, _ in self.facts}
         for name in self.manifest.references:
@@ -186,6 +214,7 @@ class _Expander:
             "tags": " ".join(product.tags),
             "vars": dict(product.vars),
         }
+        odd = self.odd or any(map(_is_odd, (product.name, *product.vars.values())))
         for labels in itertools.product(*(values.items() for values in prompt.vary.values())):
             vary = tuple(zip(prompt.vary, (label for label, _ in labels), strict=True))
             context: dict[str, object] = {
@@ -201,8 +230,12 @@ class _Expander:
             place = Place(product, prompt.id, vary, label)
             slots, references = self.references(product, prompt, images, context)
             count = None if references is None else len(references)
-            text = self.text(product, prompt, template, context | {"slot": slots}, count)
-            self.place(place, prompt, text, references, context)
+            whole = context | {"slot": slots}
+            text = self.text(product, prompt, template, whole, count)
+            former = text
+            if text and template and (odd or any(_is_odd(value) for _, value in labels)):
+                former = _former_text(template, whole)
+            self.place(place, prompt, text, references, context, former)
 
     def references(
         self,
@@ -286,7 +319,7 @@ class _Expander:
         if template is None or self.found.often(path):
             return None
         try:
-            text = template.render(context).strip()
+            text = with_line_feeds(template.render(context).strip())
         except TemplateProblem as problem:
             hint = problem.hint
             if problem.word in OUTPUT_AXES:
@@ -298,6 +331,10 @@ class _Expander:
             self.found.add(path, fact, hint, at=product.id, word=word)
         for word, fact, hint in warnings:
             self.found.add(path, fact, hint, word=word, warning=True)
+        for name in template.said:
+            if _is_blank(context, name):
+                fact, hint = f"{'.'.join(name)} is empty", "give it a value, or write an `if` around it"
+                self.found.add(path, fact, hint, at=product.id, word=name[-1], warning=True)
         self.bytes += sys.getsizeof(text)
         if self.bytes > MAX_TEXT:
             fact = f"the prompts up to here render to more than {MAX_TEXT // 10**6} MB"
@@ -313,11 +350,12 @@ class _Expander:
         text: str | None,
         references: tuple[Reference, ...] | None,
         context: dict[str, object],
+        former: str | None,
     ) -> None:
         combos = self.matrix.at(place)
         whole = text is not None and references is not None  # what is broken already is not checked further
         text, references = text or "", references or ()
-        prefix = _prefix(self.manifest, text, references)
+        prefix = place_prefix(self.manifest.model.name, self.manifest.proof, text, references)
         specs: dict[tuple[str, ...], Spec] = {}
         vary = "_".join(slug(label) for _, label in place.vary)
         shared = context | {"vary": vary} | dict(place.vary)
@@ -326,19 +364,16 @@ class _Expander:
             shape = (combo.resolution, combo.aspect_ratio, wanted, combo.provider)
             spec = specs.get(shape)
             if spec is None:
-                spec = specs[shape] = self.spec(prefix, text, references, shape)
+                key = spec_key(prefix, *shape)
+                spec = Spec(key, self.manifest.model.name, self.manifest.proof, text, references, *shape)
+                specs[shape] = spec
+                if former != text and former is not None:
+                    self.former[key] = former
                 check_offers(self.manifest, self.found, spec, place, prompt, whole=whole)
             self.cell(place, combo, self.picture(spec, combo.variant), shared)
 
-    def spec(
-        self, prefix: hashlib._Hash, text: str, references: tuple[Reference, ...], shape: tuple[str, str, str, str]
-    ) -> Spec:
-        digest = prefix.copy()
-        digest.update("\0".join(shape if shape[3] else shape[:3]).encode())
-        return Spec(digest.hexdigest(), self.manifest.model.name, self.manifest.proof, text, references, *shape)
-
     def picture(self, spec: Spec, variant: int) -> Picture:
-        key = hashlib.sha256(f"{spec.key}\0{variant}".encode()).hexdigest()[:32]
+        key = picture_key(spec.key, variant)
         picture = self.pictures.get(key)
         if picture is None:
             picture = self.pictures[key] = Picture(key, spec, variant)
@@ -367,7 +402,29 @@ class _Expander:
         self.cells.append(Cell(label, place, picture, combo.format, file))
 
 
-def _prefix(manifest: Manifest, text: str, references: tuple[Reference, ...]) -> hashlib._Hash:
-    """The part of a key that all outputs of a place share. Names and paths are no part of it."""
-    parts = ["1", manifest.model.name, manifest.proof, text, [reference.digest for reference in references]]
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode() + b"\0")
+def _is_odd(value: object) -> bool:
+    """Whether version 1 of the keys had a value in another way: numbers as Python spells them, line breaks as read."""
+    return is_respelled(value) if isinstance(value, Written) else isinstance(value, str) and "\r" in value
+
+
+def _former_text(template: Template, context: dict[str, object]) -> str | None:
+    """The prompt as version 1 of the keys had it; None where it refused a value (a null)."""
+    try:
+        return template.render(_as_before(context)).strip()
+    except TemplateProblem:
+        return None
+
+
+def _as_before(value: Any) -> Any:  # noqa: ANN401  # a context, or anything in one
+    """A context as version 1 of the keys had it."""
+    if isinstance(value, dict):
+        return {name: _as_before(inner) for name, inner in value.items()}
+    return value_of(value)
+
+
+def _is_blank(context: Mapping[str, object], name: tuple[str, ...]) -> bool:
+    """Whether a template shows nothing under this name."""
+    value: object = context
+    for part in name:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return isinstance(value, str) and not isinstance(value, Written) and not value.strip()

@@ -68,7 +68,7 @@ class Findings:
 def _lines(file: str) -> tuple[str, ...]:
     """The lines of a file that was read already."""
     try:
-        return tuple(Path(file).read_text("utf-8-sig").splitlines())
+        return tuple(Path(file).read_text("utf-8-sig").split("\n"))  # also of CRLF: reading makes them one
     except (OSError, ValueError):
         return ()
 

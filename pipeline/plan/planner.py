@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.approvals import NONE, Approvals
 from pipeline.expand import PRIVATE, Expansion
+from pipeline.former import known_to, settled
 from pipeline.ledger import EMPTY, FileRow, Ledger, PictureRow, RequestRow
 from pipeline.plan.there import EDITED, copies_of, encoding_of, file_damage, gone_words, holds_picture
 from pipeline.plan.values import REJECTED, Action, Plan, PlannedRequest, Selection, Step, able_providers, named_by
@@ -60,16 +61,19 @@ class _Planner:
         takes: dict[str, int] | None,
         approvals: Approvals,
     ) -> None:
-        self.expansion = expansion
-        self.manifest = expansion.manifest
         self.ledger = ledger
         self.snapshot = ledger.snapshot() if ledger else EMPTY
+        globs = [glob for glob in retake if glob != REJECTED]
+        known = known_to(self.snapshot, approvals.by_key)
+        expansion = settled(expansion, known, anew=named_by(expansion.cells, globs) if globs else ())
+        self.expansion = expansion
+        self.manifest = expansion.manifest
         self.selection = selection
         self.verdicts = reach_verdicts(expansion, ledger, self.snapshot, approvals)
         self.lost = set(self.verdicts.lost)
         self.retry_failed = retry_failed
         self.wanted = takes or {}
-        asked = named_by(expansion.cells, [glob for glob in retake if glob != REJECTED])
+        asked = named_by(expansion.cells, globs)
         more = {key for key, take in self.wanted.items() if take > self.have(key)}
         self.held = frozenset((asked | more) & (self.verdicts.frozen.keys() | self.lost))
         self.retake = asked - self.held

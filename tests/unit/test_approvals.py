@@ -244,7 +244,7 @@ ENTRY = f'decision: approved, picture: "{"1" * 32}", file: "{SHA}", when: "2026-
         ),
         (
             f"version: 1\ncampaigns:\n  c:\n    a: {{{ENTRY}}}\n    a: {{{ENTRY}}}",
-            "approvals.yaml:5:5: campaigns.c.a: duplicate key 'a'; it stands on line 4 already: remove one",
+            "approvals.yaml:5:5: campaigns.c.a: duplicate key 'a'; it is on line 4 already: remove one",
         ),
         (
             "version: 1\ncampaigns:\n  c:\n<<<<<<< ours\n    a:\n=======\n    b:\n>>>>>>> theirs\n",

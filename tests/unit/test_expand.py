@@ -14,6 +14,7 @@ from kit import MUG, TABLE, cells, complaints, failure, labels, manifest, png, w
 
 from pipeline.errors import ManifestError
 from pipeline.expand import MAX_CELLS, expand
+from pipeline.former import settled
 from pipeline.manifest import load
 
 HERO = MUG | {"tags": ["hero"]}
@@ -770,46 +771,71 @@ def keys(folder, **changes):
     return list(cells(folder, **changes).pictures)
 
 
-def test_golden_keys(tmp_path):
-    """The key recipe never changes by accident: every picture ever paid for would be paid again."""
-    write(tmp_path / "dot.png", DOT)
+def golden(folder, **changes):
+    """Expand the campaign of the golden keys."""
+    write(folder / "dot.png", DOT)
     images = {"front": "dot.png", "side": "https://example.com/mug.png"}
-    changes = {
-        "products": {"mugs": [{"id": "mug", "name": "Blaue Tasse ☕", "images": images}]},
-        "prompts": {"table": {"text": "@Image1 and @Image2: {{ product.name }}"}},
-        "outputs": {"resolution": ["1K", "2K"], "variants": 2},
-    }
-    assert keys(tmp_path, **changes) == GOLDEN["proof"]
-    assert keys(tmp_path, **changes, providers=[{"name": "fal"}], model=own_model(tmp_path)) == GOLDEN["paid"]
+    return cells(
+        folder,
+        products={"mugs": [{"id": "mug", "name": "Blaue Tasse ☕", "images": images}]},
+        prompts={"table": {"text": "@Image1 and @Image2: {{ product.name }}"}},
+        outputs={"resolution": ["1K", "2K"], "variants": 2},
+        **changes,
+    )
 
 
-def own_model(folder):
+@pytest.mark.parametrize("provider", ["local", "fal"])
+def test_golden_keys(tmp_path, provider):
+    """The key recipe never changes by accident: every picture ever paid for would be paid again."""
+    expansion = golden(tmp_path, providers=[provider], model=own_model(tmp_path, provider))
+    assert list(expansion.pictures) == GOLDEN[2][provider]
+    assert list(settled(expansion, GOLDEN[1][provider]).pictures) == GOLDEN[1][provider]
+
+
+def own_model(folder, gateway="fal"):
     """Write a model that takes references of one pixel, under the shipped model's name."""
     offer = {"id": "x", "usd": 0, "prompt": [1, 999], "references": [0, 9], "count": 1, "resolution": ["1K", "2K"]}
     document = {
         "name": "kling-image-o1",
         "sizes": {"1K": {"1:1": [16, 16]}, "2K": {"1:1": [32, 32]}},
         "reference": {"formats": ["png"], "max_bytes": 999, "min_side": 1, "max_ratio": 9},
-        "gateways": {"fal": offer | {"aspect_ratio": ["1:1"], "format": ["png"]}},
+        "gateways": {gateway: offer | {"aspect_ratio": ["1:1"], "format": ["png"]}},
     }
     write(folder / "model.yaml", json.dumps(document))
     return "model.yaml"
 
 
 GOLDEN = {
-    "proof": [
-        "cef858541971efeafea255f60e22a1eb",
-        "d1beef8f35deaaa9e52e026aae4c520c",
-        "65218b1c4673049017cc3ddcd2bc6bbf",
-        "9723b4b80fd160178e8a84ba1d197ef7",
-    ],
-    "paid": [
-        "f10ba114b4e9a77ef6921020d3ab3476",
-        "85075ad3efc3db1c4ff4736e5051b1b1",
-        "b65a8463cb24e6a3957584d48a418992",
-        "ba40cf95e4f23f46a188cd9dc64135f3",
-    ],
+    1: {
+        "local": [
+            "cef858541971efeafea255f60e22a1eb",
+            "d1beef8f35deaaa9e52e026aae4c520c",
+            "65218b1c4673049017cc3ddcd2bc6bbf",
+            "9723b4b80fd160178e8a84ba1d197ef7",
+        ],
+        "fal": [
+            "f10ba114b4e9a77ef6921020d3ab3476",
+            "85075ad3efc3db1c4ff4736e5051b1b1",
+            "b65a8463cb24e6a3957584d48a418992",
+            "ba40cf95e4f23f46a188cd9dc64135f3",
+        ],
+    },
+    2: {
+        "local": [
+            "9cfe8887d76ec328956d36112adab0c9",
+            "9fd1551f412631aa299258c8436ae731",
+            "95179aac33acac9089b0160798aad163",
+            "16d519f9a0ab7694a13b09be9050a6d0",
+        ],
+        "fal": [
+            "02dbe3a2739bb6324421c1382f60b430",
+            "87e685a0e79ab6ca8b0fcd53e74e813b",
+            "ad5e960b5b8a32d45c49e5cd86c40f15",
+            "6f9ae55ef062601088a87087fa8721cb",
+        ],
+    },
 }
+"""Version of the keys → provider → the keys of the same pictures."""
 
 
 def test_keys_are_short_hashes(tmp_path):

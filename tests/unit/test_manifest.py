@@ -115,7 +115,7 @@ def test_proofs_of_a_paid_campaign_have_their_own_folder(tmp_path):
         (["fal", "local"], ["providers: `local` makes proofs: it can't share a pool with paid providers; remove it"]),
         (
             ["fal", {"name": "fal", "usd": 1}],
-            ["providers[1]: the provider 'fal' stands twice; give one another `name`"],
+            ["providers[1]: the provider 'fal' is listed twice; give one another `name`"],
         ),
         ([], ['providers: is empty; for example ["local"]']),
         ([{"gateway": "fal"}], ["providers[0]: the key 'name' is missing; add `name: 'fal'`"]),
@@ -124,7 +124,7 @@ def test_proofs_of_a_paid_campaign_have_their_own_folder(tmp_path):
             ["providers[0].key: unknown key 'key'; did you mean 'key_env'?"],
         ),
         pytest.param(
-            *(["fal", "runware", "fal"], ["providers[2]: the provider 'fal' stands twice; give one another `name`"])
+            *(["fal", "runware", "fal"], ["providers[2]: the provider 'fal' is listed twice; give one another `name`"])
         ),
     ],
 )
@@ -236,9 +236,9 @@ def test_an_axis_can_not_be_a_variable_too(tmp_path):
 
 @pytest.mark.parametrize("values", [["a", "b", "a"], [1, 2, "1"]])
 def test_an_axis_has_each_value_once(tmp_path, values):
-    """A value that stands twice would be two cells of one label."""
+    """A value that is listed twice would be two cells of one label."""
     lines = complaints(tmp_path, prompts={"t": TABLE | {"vary": {"scene": values}}})
-    assert lines == [f"prompts.t.vary.scene[2]: {values[2]!r} stands twice; remove one"]
+    assert lines == [f"prompts.t.vary.scene[2]: {values[2]!r} is listed twice; remove one"]
 
 
 @pytest.mark.parametrize(("first", "second"), [("mug", "mug"), ("mug", "MUG"), ("Straße", "x")])

@@ -63,7 +63,7 @@ MERGE_BOMB = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: *a{n - 1}, k{n}: *
 CLASSICS = {
     "duplicate key": (
         changed("campaign: c\n", "campaign: c\nversion: 1\n"),
-        "m.yaml:3:1: version: duplicate key 'version'; it stands on line 1 already: remove one",
+        "m.yaml:3:1: version: duplicate key 'version'; it is on line 1 already: remove one",
     ),
     "unknown key": (
         changed("prompts:\n", "promts: {}\nprompts:\n"),
@@ -179,7 +179,7 @@ def test_many_mistakes_are_reported_at_once_in_reading_order(tmp_path):
         "m.yaml:10:11: products.mugs[1].id: the id 'MUG' is taken by m.yaml:7:11",
         "m.yaml:12:8: vars.format: 'format' has a meaning of its own",
         "m.yaml:15:16: prompts.table.products[0]: there is no product set 'mugz'; did you mean 'mugs'?",
-        "m.yaml:20:25: prompts.scene.vary.light[1]: 'day' stands twice",
+        "m.yaml:20:25: prompts.scene.vary.light[1]: 'day' is listed twice",
         "m.yaml:22:34: prompts.scene.text: 'color' is not defined",
         "m.yaml:26:13: outputs.exclude[0]: the rule matches nothing; no product is 'nothing'",
         "m.yaml:26:34: outputs.exclude[1].colour: there is no dimension 'colour'",

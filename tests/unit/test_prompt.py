@@ -49,7 +49,7 @@ def problem(text, context=None):
         ("{{ missing | default('grey') }}", "grey"),
         ("{{ yes }}", "true"),
         ("{{ nothing | default('grey', true) }}", "grey"),
-        ("{{ 3 }} {{ 1.50 }}", "3 1.5"),
+        ("{{ 3 }} {{ 1.5 }}", "3 1.5"),
         ("{% if product.vars.size > 2 %}big{% else %}small{% endif %}", "big"),
         ("{% if season == 'spring' %}a{% elif season in ['autumn'] %}b{% endif %}", "b"),
         ("{{ 'a' if yes and not nothing else 'b' }}", "a"),

@@ -145,9 +145,9 @@ def test_every_duplicate_key_is_reported():
     with pytest.raises(ManifestError) as caught:
         parse("a: 1\nb:\n  x: 1\n  y: 2\n  x: 3\na: 2\na: 3\n", "f")
     assert [(p.mark.line, p.mark.column, p.path, p.fact, p.hint) for p in caught.value.problems] == [
-        (5, 3, "b.x", "duplicate key 'x'", "it stands on line 3 already: remove one"),
-        (6, 1, "a", "duplicate key 'a'", "it stands on line 1 already: remove one"),
-        (7, 1, "a", "duplicate key 'a'", "it stands on line 1 already: remove one"),
+        (5, 3, "b.x", "duplicate key 'x'", "it is on line 3 already: remove one"),
+        (6, 1, "a", "duplicate key 'a'", "it is on line 1 already: remove one"),
+        (7, 1, "a", "duplicate key 'a'", "it is on line 1 already: remove one"),
     ]
 
 

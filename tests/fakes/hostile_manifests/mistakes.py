@@ -73,7 +73,7 @@ MANY_MISTAKES = [
         lambda: crowd(96_000, "'a @Image1'"),
         "@Image1 names no reference",
     ),
-    Case("many equal values", lambda: GOOD + "outputs: {resolution: [" + "a," * MANY + "a]}", "stands twice"),
+    Case("many equal values", lambda: GOOD + "outputs: {resolution: [" + "a," * MANY + "a]}", "is listed twice"),
     Case(
         "many resolutions",
         lambda: GOOD + "outputs: {resolution: [" + numbered(140_000, "r#", ", ") + "]}",
