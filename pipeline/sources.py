@@ -90,7 +90,7 @@ def similar_file(path: Path) -> str:
         if "\\" in path.name:
             return "write folders with /"
         if not path.name.isprintable():
-            return "in double quotes \\ starts an escape (\\t is a tab): write folders with /, or use single quotes"
+            return "in double quotes \\ starts an escape (\\t is a tab): write folders with /"
         if path.is_symlink():
             return f"it is a link to {str(path.readlink())!r}, and there is no such file: copy the file here"
         if path.is_dir():

@@ -116,8 +116,8 @@ def planned(
         approvals=approvals,
     )
     _check_adopted(expansion, ledger, made.snapshot, arguments)
-    if words := _respelled_words(made):
-        console.note(words)
+    if respelled := _respelled_words(made):
+        console.note(respelled)
     nothing = not any(step.selected for step in made.steps)
     if nothing and (arguments.only or arguments.exclude or arguments.tag):
         words = [*(arguments.only or ()), *(arguments.exclude or ())]
