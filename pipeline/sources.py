@@ -286,7 +286,7 @@ def _spelled(mark: Mark, value: object) -> Mark:
 
 
 def _read_csv(text: str, file: str, room: Room) -> Seq:
-    """Columns ``id``, ``name``, ``tags`` (separated by spaces or ``;``), ``images.NAME``, ``vars.NAME``."""
+    """Columns ``id``, ``name``, ``tags`` (separated by ``;``, commas or spaces), ``images.NAME``, ``vars.NAME``."""
     if not room.take(max(map(text.count, ",;\t")) + text.count("\n") + text.count("\r")):  # fields, about
         raise ManifestError([too_many(Mark(file, 1, 1))])
     lines = list(io.StringIO(text, newline=""))
