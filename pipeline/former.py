@@ -43,7 +43,8 @@ def settled(expansion: Expansion, known: Collection[str], *, anew: Collection[st
         if key in known:
             continue
         spec = picture.spec
-        then = former.get(spec.key) or _former(spec, expansion.former.get(spec.key, spec.prompt))
+        text = expansion.former.get(spec.key)
+        then = former.get(spec.key) or _former(spec, text(spec.prompt) if text else spec.prompt)
         own = picture_key(then.key, picture.variant)
         if own in known and (then.prompt == spec.prompt or key not in anew):
             former[spec.key] = then

@@ -11,12 +11,12 @@ import hashlib
 import itertools
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import ManifestError, MediaError, Problem
+from pipeline.expand.context import context_of, former_text, is_odd, shown
 from pipeline.expand.findings import Findings
 from pipeline.expand.keys import picture_key, place_prefix, spec_key
 from pipeline.expand.matrix import MAX_CELLS, OUTPUT_AXES, Combo, Matrix
@@ -41,7 +41,6 @@ from pipeline.types import (
     Spec,
     slug,
 )
-from pipeline.written import Written, is_respelled, value_of
 
 PATIENCE = 10_000
 """Cells after which a mistake that was found is told at once, and no others are looked for."""
@@ -59,15 +58,16 @@ __all__ = ["MAX_CELLS", "PRIVATE", "Expansion", "expand", "provider_lacks"]
 class Expansion:
     """All cells in the manifest's order, the distinct pictures behind them, and warnings.
 
-    ``former``: spec key → the prompt as version 1 of the keys had it, where it differs; ``respelled``: labels of the
-    pictures that were made from such a prompt, and keep their keys (see :mod:`pipeline.former`).
+    ``former``: spec key → what makes the prompt of version 1 of the keys from today's, where they may differ;
+    ``respelled``: labels of the pictures that were made from such a prompt, and keep their keys (see
+    :mod:`pipeline.former`).
     """
 
     manifest: Manifest
     cells: tuple[Cell, ...]
     pictures: dict[str, Picture]
     warnings: tuple[Problem, ...]
-    former: Mapping[str, str] = field(default_factory=dict)
+    former: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
     respelled: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
@@ -101,8 +101,9 @@ class _Expander:
         self.facts: dict[tuple[str, str], Reference] = {}
         self.pictures: dict[str, Picture] = {}
         self.cells: list[Cell] = []
-        self.former: dict[str, str] = {}
-        self.odd = any(map(_is_odd, manifest.vars.values()))
+        self.former: dict[str, Callable[[str], str]] = {}
+        self.odd = any(map(is_odd, manifest.vars.values()))
+        self.variables = {name for group in manifest.products.values() for each in group for name in each.vars}
         self.parts = self.bytes = 0
 
     def run(self) -> Expansion:
@@ -207,34 +208,20 @@ class _Expander:
         template: Template | None,
         images: list[tuple[str, str, Template | None]] | None,
     ) -> None:
-        shown = {
-            "id": product.id,
-            "name": product.name,
-            "set": product.set,
-            "tags": " ".join(product.tags),
-            "vars": dict(product.vars),
-        }
-        odd = self.odd or any(map(_is_odd, (product.name, *product.vars.values())))
+        seen = shown(product)
+        odd = self.odd or any(map(is_odd, (product.name, *product.vars.values())))
         for labels in itertools.product(*(values.items() for values in prompt.vary.values())):
             vary = tuple(zip(prompt.vary, (label for label, _ in labels), strict=True))
-            context: dict[str, object] = {
-                **self.manifest.vars,
-                "vars": dict(self.manifest.vars),
-                **dict(zip(prompt.vary, (value for _, value in labels), strict=True)),
-                "campaign": self.manifest.campaign,
-                "product": shown,
-                "prompt": {"id": prompt.id},
-                "set": product.set,
-            }
+            values = tuple(value for _, value in labels)
+            context = context_of(self.manifest, product, seen, prompt, values)
             label = "/".join((product.id, prompt.id, *(slug(name) for _, name in vary)))
             place = Place(product, prompt.id, vary, label)
             slots, references = self.references(product, prompt, images, context)
             count = None if references is None else len(references)
-            whole = context | {"slot": slots}
-            text = self.text(product, prompt, template, whole, count)
-            former = text
-            if text and template and (odd or any(_is_odd(value) for _, value in labels)):
-                former = _former_text(template, whole)
+            text = self.text(product, prompt, template, context | {"slot": slots}, count)
+            former = None
+            if template is not None and (odd or any(map(is_odd, values))):
+                former = former_text(self.manifest, product, prompt, template, values, slots)
             self.place(place, prompt, text, references, context, former)
 
     def references(
@@ -324,6 +311,8 @@ class _Expander:
             hint = problem.hint
             if problem.word in OUTPUT_AXES:
                 hint = "a prompt is rendered once for all outputs: it can't name an output axis"
+            elif problem.word in self.variables - product.vars.keys():
+                hint = f"other products have it: give {product.id} one, or write `| default('…')` behind it"
             self.found.add(path, problem.fact, hint, at=product.id, word=problem.word)
             return None
         errors, warnings = check_slots(text, count) if count is not None else ([], [])
@@ -350,7 +339,7 @@ class _Expander:
         text: str | None,
         references: tuple[Reference, ...] | None,
         context: dict[str, object],
-        former: str | None,
+        former: Callable[[str], str] | None,
     ) -> None:
         combos = self.matrix.at(place)
         whole = text is not None and references is not None  # what is broken already is not checked further
@@ -367,7 +356,7 @@ class _Expander:
                 key = spec_key(prefix, *shape)
                 spec = Spec(key, self.manifest.model.name, self.manifest.proof, text, references, *shape)
                 specs[shape] = spec
-                if former != text and former is not None:
+                if former is not None:
                     self.former[key] = former
                 check_offers(self.manifest, self.found, spec, place, prompt, whole=whole)
             self.cell(place, combo, self.picture(spec, combo.variant), shared)
@@ -402,29 +391,9 @@ class _Expander:
         self.cells.append(Cell(label, place, picture, combo.format, file))
 
 
-def _is_odd(value: object) -> bool:
-    """Whether version 1 of the keys had a value in another way: numbers as Python spells them, line breaks as read."""
-    return is_respelled(value) if isinstance(value, Written) else isinstance(value, str) and "\r" in value
-
-
-def _former_text(template: Template, context: dict[str, object]) -> str | None:
-    """The prompt as version 1 of the keys had it; None where it refused a value (a null)."""
-    try:
-        return template.render(_as_before(context)).strip()
-    except TemplateProblem:
-        return None
-
-
-def _as_before(value: Any) -> Any:  # noqa: ANN401  # a context, or anything in one
-    """A context as version 1 of the keys had it."""
-    if isinstance(value, dict):
-        return {name: _as_before(inner) for name, inner in value.items()}
-    return value_of(value)
-
-
-def _is_blank(context: Mapping[str, object], name: tuple[str, ...]) -> bool:
+def _is_blank(context: dict[str, object], name: tuple[str, ...]) -> bool:
     """Whether a template shows nothing under this name."""
     value: object = context
     for part in name:
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return isinstance(value, str) and not isinstance(value, Written) and not value.strip()
+        value = value.get(part) if isinstance(value, dict) else None
+    return isinstance(value, str) and not str.strip(value)

@@ -260,6 +260,14 @@ def test_what_is_meant_is_not_warned_of(tmp_path, fine):
     assert warnings(tmp_path, vars={"season": ""}, prompts={"p": {"text": fine}}) == []
 
 
+def test_an_empty_field_of_a_spreadsheet_is_named_as_that(tmp_path):
+    """Other rows have a value there: the mistake is in the row, not in the prompt."""
+    write(tmp_path / "p.csv", "id,images.front,vars.t\na,mug.png,1\nb,mug.png,\n")
+    (found,) = complaints(tmp_path, products={"s": {"from": "p.csv"}}, prompts=SAY)
+    hint = "other products have it: give b one, or write `| default('…')` behind it"
+    assert found == f"prompts.p.text: 't' is not defined (product b); {hint}"
+
+
 # ── what looks like a slot ──────────────────────────────────────────────────────────────────────
 
 
