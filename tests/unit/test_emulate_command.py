@@ -388,7 +388,7 @@ def test_every_switch_of_the_code_is_listed_and_the_other_way_round():
     """Names, choices and defaults are the same in the list and in the code; amounts are read without choices."""
     listed = {name: switch.choices for name, switch in SWITCHES.items() if not switch.amount}
     assert listed == turned()
-    assert [name for name, switch in SWITCHES.items() if switch.amount] == ["aimlapi.balance"]
+    assert [name for name, switch in SWITCHES.items() if switch.amount] == ["aimlapi.balance", "runware.socket-idle"]
     assert all(switch.meaning and switch.source for switch in SWITCHES.values())
 
 
