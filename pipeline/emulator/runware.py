@@ -130,8 +130,10 @@ class Runware:
             elif each.failed or together:
                 parts.append(Part(each.finished, lambda job=each: self._reply([self._wait(job)])))  # type: ignore[misc]
             else:
-                for number in range(1, each.count + 1):
-                    parts.append(Part(self._shown.ready(each, number), partial(self._single, each, number)))
+                parts += [
+                    Part(self._shown.ready(each, number), partial(self._single, each, number))
+                    for number in range(1, each.count + 1)
+                ]
         accepted = any(isinstance(each, Job) or each.accepted for each in begun)
         return Reply(parts=tuple(sorted(parts, key=lambda part: part.due)), accepted=accepted)
 

@@ -5,10 +5,13 @@ runware 0.4 and 0.5, runware-sdk 1.8). A message is an array of tasks, as over H
 answered with a ``connectionSessionUUID``. A connection is closed 120 seconds after its last message; what could not be
 delivered is kept for 120 seconds, for a connection that authenticates with that UUID and the same key.
 
-Documented nowhere, and so decided here: a synchronous task is answered with a message for each result as it is made;
-an asynchronous one is not, its results are asked for; an error that names no task gets the ``taskUUID`` of the message's
-tasks; an unknown ``connectionSessionUUID`` gets a new one; a refused key leaves the connection open; a message that is
-not text ends it (status 1003).
+Not documented, and so decided here:
+
+* A synchronous task is answered with a message for each result as it is made; the results of an asynchronous one are
+  not sent, but asked for.
+* An error that names no task gets the ``taskType`` and ``taskUUID`` of the message's tasks: clients go by them.
+* An unknown ``connectionSessionUUID`` gets a new one.
+* A refused key leaves the connection open. A binary message ends it (1003).
 """
 
 from __future__ import annotations
