@@ -154,6 +154,8 @@ class Conversation:
         if reply is None:
             self._line.cut()
             return False
+        if reply.parts:
+            reply = reply.parts[0].reply()
         told = reply.json if isinstance(reply.json, dict) else {}
         if told.get("errors") or not told.get("data"):
             self._tell(self._sessions.worded(reply, []), fault)
