@@ -113,6 +113,15 @@ class Settings:
         return choice
 
 
+def parsed(text: str | bytes) -> Json:
+    """A text as JSON; None when it is none, or thousands of brackets within brackets."""
+    try:
+        value: Json = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
 @dataclass(frozen=True)
 class Request:
     """A whole request, as a gateway sees it. Header names are in lower case."""
@@ -127,11 +136,7 @@ class Request:
 
     def json(self) -> Json:
         """The body as JSON; None when it is none."""
-        try:
-            value: Json = json.loads(self.body)
-        except (ValueError, RecursionError):  # the second one: brackets within brackets, thousands of them
-            return None
-        return value
+        return parsed(self.body)
 
     def all(self, name: str) -> list[str]:
         """Every value of a query parameter that may be repeated."""

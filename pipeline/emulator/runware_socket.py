@@ -25,7 +25,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.emulator.account import SERVING, Account
-from pipeline.emulator.core import Ask, Fault, Line, Part, Reply, Request, Settings
+from pipeline.emulator.core import Ask, Fault, Line, Part, Reply, Settings, parsed
+from pipeline.emulator.runware_tasks import code_of, error_of
 from pipeline.types import Json
 
 KEPT = 120.0
@@ -128,8 +129,7 @@ class Conversation:
 
     def hear(self, text: str) -> None:
         """Take a message: pass its tasks on, and answer with what is there; a thread sends what is due later."""
-        body = text.encode()
-        tasks = tasks_of(Request("", "", {}, {}, body, "").json())
+        body, tasks = text.encode(), tasks_of(parsed(text))
         if tasks and tasks[0].get("taskType") == "authentication":
             if not self._authenticate(tasks.pop(0)) or not tasks:
                 return
@@ -174,7 +174,7 @@ class Conversation:
     def _deliver(self, parts: tuple[Part, ...], fault: Fault | None) -> None:
         for part in parts:
             self._sessions.account.wait(part.due)
-            self._tell(self._sessions.worded(part.reply(), []), fault)
+            self._tell(self._sessions.worded(_made(part), []), fault)
             fault = None
 
     def _tell(self, body: bytes, fault: Fault | None) -> None:
@@ -182,6 +182,14 @@ class Conversation:
             self._session.tell(body, fault)
         else:
             self._line.send(body, fault)
+
+
+def _made(part: Part) -> Reply:
+    """A due answer, or the desk's words when the emulator can't make it."""
+    try:
+        return part.reply()
+    except Exception as error:  # as at the desk: it says so, and goes on
+        return Reply(500, {"errors": [error_of({}, code_of(500), f"the emulator broke: {error!r}")]})
 
 
 def _encoded(tasks: Tasks) -> bytes:

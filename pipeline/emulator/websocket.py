@@ -1,7 +1,8 @@
 """WebSockets (RFC 6455) at the emulated gateways: whole messages of text in and out, and the faults that show there.
 
 The frames are wsproto's. Extensions are not offered, compression among them, so that no message is larger than what
-was received for it.
+was received for it. A message has no status: of a fault ``status`` the error is seen, ``wrong-type`` makes the frame a
+binary one, and ``truncated`` and ``short`` end the connection in the middle of a frame.
 """
 
 from __future__ import annotations
@@ -170,7 +171,10 @@ class Line:
                     return False
                 else:
                     self._connection.sendall(data)
-            except (OSError, LocalProtocolError):  # the client is gone, or going
+            except LocalProtocolError:  # the client is going
+                return False
+            except OSError:  # it is gone, or has half a message that nobody can complete
+                self.cut()
                 return False
         return True
 

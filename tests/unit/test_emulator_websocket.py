@@ -259,6 +259,19 @@ def test_a_fault_spoils_a_message(runware, kind, start):
     assert bill(client)["requests"] == 2
 
 
+def test_a_result_that_cannot_be_made_is_an_error(runware, monkeypatch):
+    """The emulator says so, as over HTTP, and goes on."""
+
+    def breaks(*_):
+        raise RuntimeError("no paint")
+
+    monkeypatch.setattr("pipeline.emulator.job.Job.picture", breaks)
+    client = runware(latency=(0.05, 0.05))
+    (error,) = client.ask(task(outputType="base64Data"))["errors"]
+    assert error["message"] == "the emulator broke: RuntimeError('no paint')"
+    assert client.ask(task())["data"][0]["imageURL"]
+
+
 def test_the_limits_of_the_account_hold(runware):
     client = runware(limits={"runware": {"creates_per_minute": 1}})
     client.ask(task())
