@@ -4,6 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 TYPESCRIPT := 7.0.2
 TSC := $(VENV)/typescript-$(TYPESCRIPT)/node_modules/typescript/bin/tsc
+NPM = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --cache $(VENV)/npm --fetch-retry-mintimeout 1000 \
+  --fetch-retry-maxtimeout 5000 --loglevel error --no-audit --no-fund
+CLIENTS := $(VENV)/clients
+CLIENTS_NPM := ci
+RUNWARE_OLD := 0.4.40 0.5.24
 SOURCES := pyproject.toml README.md $(shell find pipeline schemas -type f -not -name '*.pyc')
 
 # The versions that pip installs, here and (the second name: since pip 25.3) where it builds. No path: spaces divide names.
@@ -12,7 +17,7 @@ export PIP_CONSTRAINT := $(CONSTRAINTS)
 export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test tests test-latest constraints check types wheel-check bench soak screenshots browser clean
+.PHONY: demo test tests test-latest constraints check types clients wheel-check bench soak screenshots browser clean
 
 demo: $(VENV)/installed
 	$(BIN)/pipeline run manifests/demo.yaml
@@ -23,13 +28,14 @@ test: check tests
 WORKERS = $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
 
 # The tests run against the built and installed package, not against this folder.
-tests: $(VENV)/installed-dev browser
+tests: $(VENV)/installed-dev clients browser
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 10
 
 # The same with the newest version of everything, in an environment of its own.
 test-latest:
 	rm -rf build/latest
-	$(MAKE) --keep-going test VENV=build/latest CONSTRAINTS= TYPESCRIPT=latest
+	$(MAKE) --keep-going test VENV=build/latest CONSTRAINTS= TYPESCRIPT=latest \
+	  CLIENTS_NPM="install @fal-ai/client@latest @runware/sdk-js@latest"
 
 # Writes the newest versions for all Pythons and systems below the comment in constraints.txt.
 constraints:
@@ -47,11 +53,23 @@ check: $(VENV)/installed-dev types
 # The types of the sheet's script, as its comments tell them. Node comes with the Python packages, the compiler from npm;
 # where npm can't be reached this is skipped, and fails in CI.
 types: $(VENV)/installed-dev
-	@test -e $(TSC) || PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm install --prefix $(VENV)/typescript-$(TYPESCRIPT) --cache $(VENV)/npm \
-	  --fetch-retry-mintimeout 1000 --fetch-retry-maxtimeout 5000 --loglevel error --no-audit --no-fund --no-save \
-	  typescript@$(TYPESCRIPT) > /dev/null || \
+	@test -e $(TSC) || $(NPM) install --no-save --prefix $(VENV)/typescript-$(TYPESCRIPT) typescript@$(TYPESCRIPT) > /dev/null || \
 	  { [ -z "$$CI" ] && echo "no TypeScript from npm: the types of the sheet's script are not checked"; }
 	test ! -e $(TSC) || $(BIN)/node $(TSC) -p pipeline/report/script/jsconfig.json
+
+# The vendors' clients that the tests run and pip can't install beside the others: JavaScript ones from npm, at the versions
+# of tests/clients/package-lock.json, and the package `runware`, whose module has the name of runware-sdk's. Where they
+# can't be reached their tests are skipped, and fail in CI.
+clients: $(VENV)/installed-dev
+	@mkdir -p $(CLIENTS)
+	@cmp -s tests/clients/package-lock.json $(CLIENTS)/package-lock.json || { cp tests/clients/package*.json $(CLIENTS) && \
+	  $(NPM) $(CLIENTS_NPM) --prefix $(CLIENTS) --omit optional --ignore-scripts > /dev/null; } || \
+	  { rm -f $(CLIENTS)/package-lock.json; [ -z "$$CI" ] && echo "no JavaScript clients from npm: their tests are skipped"; }
+	@for version in $(RUNWARE_OLD); do \
+	  test -e $(CLIENTS)/runware-$$version || \
+	  $(BIN)/pip install --quiet --no-deps --target $(CLIENTS)/runware-$$version runware==$$version || \
+	  { [ -z "$$CI" ] && echo "no runware $$version: its tests are skipped"; } || exit 1; \
+	done
 
 # A wheel in an empty environment and an empty folder: everything it needs is inside.
 wheel-check: $(VENV)/installed-dev

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cli.clients import clients, rows
 from pipeline.cli.parser import LATENCY
 from pipeline.cli.show import Console, table
 from pipeline.errors import PipelineError, UsageError
@@ -110,7 +111,12 @@ def _say_ready(emulator: Emulator, arguments: argparse.Namespace, console: Conso
         if arguments.accept_key is None:
             variables[DIALECTS[gateway].key] = KEY
     if arguments.json:
-        ready: Json = {"urls": dict(emulator.urls), "control": emulator.control, "environment": variables}
+        ready = {
+            "urls": dict(emulator.urls),
+            "control": emulator.control,
+            "environment": variables,
+            "clients": clients(emulator.urls),
+        }
         console.result(json.dumps(ready, indent=2))
     else:
         for name, value in variables.items():
@@ -118,6 +124,9 @@ def _say_ready(emulator: Emulator, arguments: argparse.Namespace, console: Conso
     sys.stdout.flush()
     console.note(f"emulating {', '.join(emulator.urls)} on this machine; Ctrl-C ends and shows the bill")
     console.note(f"bills, logs and faults over HTTP: curl {emulator.control}/{next(iter(emulator.urls))}/bill")
+    official = [("official client", "what leads it here", ""), *rows(emulator.urls)]
+    for line in table(official) if len(official) > 1 else ():
+        console.note(line)
     if arguments.accept_key is not None:
         names = ", ".join(DIALECTS[gateway].key for gateway in emulator.urls)
         console.note(f"only the key of --accept-key is accepted: put it into {names}")

@@ -479,7 +479,8 @@ def _emulate(commands_: _Commands) -> None:
         "pipeline emulate --list                     # all switches, faults and limits",
         "Serve the gateways on this machine, as strict as the vendors' documents, free and without keys,\n"
         "until Ctrl-C; then show what they would have billed. When ready it prints one line for the shell\n"
-        "per variable (FAL_BASE_URL, FAL_KEY and so on) on standard output. A run with these variables\n"
+        "per variable (FAL_BASE_URL, FAL_KEY and so on) on standard output, and what leads the vendors'\n"
+        "own clients here (base_url of openai, the WebSocket of Runware's). A run with these variables\n"
         "takes the emulator's pictures into the campaign's real output folder and ledger: use it with\n"
         "a copy of the campaign. For a rehearsal there is `pipeline run --emulate`, which needs nothing.",
     )

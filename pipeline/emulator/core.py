@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 from urllib.parse import parse_qs
@@ -113,6 +113,15 @@ class Settings:
         return choice
 
 
+def parsed(text: str | bytes) -> Json:
+    """A text as JSON; None when it is none, or thousands of brackets within brackets."""
+    try:
+        value: Json = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
 @dataclass(frozen=True)
 class Request:
     """A whole request, as a gateway sees it. Header names are in lower case."""
@@ -127,11 +136,7 @@ class Request:
 
     def json(self) -> Json:
         """The body as JSON; None when it is none."""
-        try:
-            value: Json = json.loads(self.body)
-        except ValueError:
-            return None
-        return value
+        return parsed(self.body)
 
     def all(self, name: str) -> list[str]:
         """Every value of a query parameter that may be repeated."""
@@ -148,12 +153,57 @@ class Reply:
     kind: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     accepted: bool = False  # it answers a submission that was accepted, and that can be lost now
+    parts: tuple[Part, ...] = ()  # what answers a message of a WebSocket, in the order of their time
+    opens: Opens | None = None  # the request was for a WebSocket, and this begins its conversation
 
     def body(self) -> bytes:
-        """The bytes to send."""
+        """The bytes to send. Half a surrogate pair, which a request can hold, leaves as it came: as an escape."""
         if self.data is not None:
             return self.data
-        return b"" if self.status == 204 else json.dumps(self.json, ensure_ascii=False).encode()
+        if self.status == 204:
+            return b""
+        return json.dumps(self.json, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several answers to a message of a WebSocket, sent when it is due on the account's clock."""
+
+    due: float
+    reply: Callable[[], Reply]
+
+
+class Line(Protocol):
+    """An open WebSocket, seen from a gateway. Every method may be called from any thread."""
+
+    def send(self, body: bytes, fault: Fault | None = None) -> bool:
+        """Send a whole message of text; False when it could not be handed over."""
+
+    def cut(self) -> None:
+        """End the connection without a closing message."""
+
+
+class Talk(Protocol):
+    """A gateway's side of a WebSocket."""
+
+    idle: float
+    """Real seconds without a message after which the connection is closed."""
+
+    def hear(self, text: str) -> None:
+        """Take a whole message; this may not wait for pictures."""
+
+    def leave(self) -> None:
+        """The connection has ended."""
+
+
+Ask = Callable[[bytes, str], "tuple[Reply | None, Fault | None]"]
+"""Pass a message to the desk with the key that it is sent under (empty: none), as a request of the method MESSAGE."""
+
+Opens = Callable[[Line, Ask], Talk]
+"""Begin a conversation over an open WebSocket."""
+
+MESSAGE = "MESSAGE"
+"""The method of a request that came as a message of a WebSocket."""
 
 
 class Gateway(Protocol):

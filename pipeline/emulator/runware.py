@@ -1,4 +1,4 @@
-"""Runware: arrays of tasks at ``POST /v1``, over HTTP (its WebSocket is not served).
+"""Runware: arrays of tasks at ``POST /v1``, or as messages of a WebSocket at the same address.
 
 By Runware's model page of Kling IMAGE O1 and its platform pages on errors, task polling, task details, webhooks and
 media storage (shared facts, part 4). ``taskUUID`` is the client's, and a second request under it is refused.
@@ -17,6 +17,9 @@ Switches, the first choice being the default:
 ``runware.result-index``  none | zero | one: ``resultIndex`` of results, and where it begins
 ``runware.webhook``       flat | data: a notice is the result, or has it in ``data``
 ``runware.image-upload``  array | object: the ``data`` of imageUpload's reply
+``runware.socket-results`` each | together: the results of a synchronous task over a WebSocket
+``runware.socket-errors`` errors | error: the key of errors over a WebSocket; runware-sdk reads both
+``runware.socket-idle``   real seconds after its last message until a WebSocket is closed, 120 by default
 
 A prompt that contains ``nsfw`` makes ``NSFWContent`` true if ``safety`` asks for a check.
 """
@@ -25,16 +28,18 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from pipeline.emulator import links, runware_tasks, webhooks
 from pipeline.emulator.account import Account, Job
-from pipeline.emulator.core import Kind, Reply, Request, Settings
+from pipeline.emulator.core import MESSAGE, Kind, Part, Reply, Request, Settings
 from pipeline.emulator.pictures import TYPE
 from pipeline.emulator.runware_media import Media
 from pipeline.emulator.runware_shown import Answer, Shown, asked_of, image_uuid
+from pipeline.emulator.runware_socket import Sessions, tasks_of
 from pipeline.emulator.runware_tasks import FORMATS, INFERENCE, USD, Error, Task, error_of
 from pipeline.types import Json
 
@@ -52,12 +57,13 @@ class Runware:
         self._settings = settings
         self._media = Media(account)
         self._shown = Shown(account, settings)
+        self._sessions = Sessions(account, settings)
         self._consumed: set[str] = set()
         self._lock = threading.Lock()  # two requests with one taskUUID can come at once
 
     def kind_of(self, request: Request) -> Kind:
         """A request that has a task for pictures is a submission, whatever else it has."""
-        kinds = {task.get("taskType") for task in _tasks(request)}
+        kinds = {str(task.get("taskType")) for task in tasks_of(request.json())}
         if INFERENCE in kinds:
             return "submit"
         return "poll" if kinds & _POLLS else "upload" if kinds & _UPLOADS else "other"
@@ -67,14 +73,16 @@ class Runware:
         return Reply(status, {"errors": [{"code": runware_tasks.code_of(status), "message": text}]}, headers=headers)
 
     def handle(self, request: Request) -> Reply:
-        """Answer a request, task by task; a synchronous one is held until its pictures are there."""
+        """Answer a request, task by task; over HTTP it is held until the pictures of synchronous ones are there."""
         if request.method == "GET" and request.path.startswith("/media/"):
             return self._media.file(request) or self.error(404, "There is no such media")
         if request.path != "/v1":
             return self.error(404, f"There is no {request.path}")
-        if request.method != "POST":
-            return self.error(405, "Only POST is allowed; the emulator has no WebSocket")
-        tasks = _tasks(request)
+        if request.method == "GET" and request.headers.get("upgrade", "").lower() == "websocket":
+            return Reply(101, opens=self._sessions.open)
+        if request.method not in ("POST", MESSAGE):
+            return self.error(405, "Only POST is allowed, or GET for a WebSocket")
+        tasks = tasks_of(request.json())
         if not tasks:
             return self.error(400, "The request must be an array of objects, each of them a task")
         refusal = self._refusal(request, tasks[0])
@@ -83,7 +91,9 @@ class Runware:
         if tasks[0].get("taskType") == "authentication" and len(tasks) > 1:
             tasks = tasks[1:]
         begun = [self._begin(task, request.base) for task in tasks]
-        return self._reply([finish() for finish in begun])
+        if request.method == MESSAGE:
+            return self._parts(begun)
+        return self._reply([self._wait(each) if isinstance(each, Job) else each for each in begun])
 
     def _refusal(self, request: Request, first: Task) -> Error | None:
         """What is wrong with the key; it may stand in the header, or in a first task."""
@@ -110,45 +120,63 @@ class Runware:
         accepted = any(answer.accepted for answer in answers)
         return Reply(answers[0].status if alone else 200, told, accepted=accepted)
 
-    def _begin(self, task: Task, base: str) -> Callable[[], Answer]:
-        """Start a task; what comes back waits for its answer."""
+    def _parts(self, begun: list[Answer | Job]) -> Reply:
+        """A message for every answer, and for every result of a synchronous task as it is made."""
+        together = self._settings.switch("runware.socket-results", "each", "together") == "together"
+        parts = []
+        for each in begun:
+            if isinstance(each, Answer):
+                parts.append(Part(0.0, partial(self._reply, [each])))
+            elif each.failed or together:
+                parts.append(Part(each.finished, lambda job=each: self._reply([self._wait(job)])))  # type: ignore[misc]
+            else:
+                parts += [
+                    Part(self._shown.ready(each, number), partial(self._single, each, number))
+                    for number in range(1, each.count + 1)
+                ]
+        accepted = any(isinstance(each, Job) or each.accepted for each in begun)
+        return Reply(parts=tuple(sorted(parts, key=lambda part: part.due)), accepted=accepted)
+
+    def _single(self, job: Job, number: int) -> Reply:
+        return self._reply([Answer([self._shown.result(job, number, {})])])
+
+    def _begin(self, task: Task, base: str) -> Answer | Job:
+        """Start a task. A synchronous one is its job, which is to be waited for."""
         wrong = runware_tasks.complaints(task, self._settings, self._media.knows)
         if wrong:
             if task.get("taskType") == INFERENCE and self._settings.switch(*_REFUSED_UUID) == "consumed":
                 self._consumed.add(str(task.get("taskUUID")))
-            return lambda: Answer(errors=wrong)
+            return Answer(errors=wrong)
         match task["taskType"]:
             case "imageInference":
                 return self._submit(task, base)
             case "getResponse":
-                answer = self._poll(task)
+                return self._poll(task)
             case "getTaskDetails":
-                answer = self._details(task)
+                return self._details(task)
             case "mediaStorage" | "imageUpload":
-                answer = self._store(task, base)
+                return self._store(task, base)
             case "accountManagement":
-                answer = Answer([self._manage(task)])
+                return Answer([self._manage(task)])
             case "authentication":
-                answer = Answer([{"taskType": "authentication", "connectionSessionUUID": str(uuid.uuid4())}])
+                return Answer([{"taskType": "authentication", "connectionSessionUUID": str(uuid.uuid4())}])
             case _:
-                answer = Answer([{"taskType": "ping", "pong": True}])
-        return lambda: answer
+                return Answer([{"taskType": "ping", "pong": True}])
 
     # ── pictures ────────────────────────────────────────────────────────────────────────────────
 
-    def _submit(self, task: Task, base: str) -> Callable[[], Answer]:
+    def _submit(self, task: Task, base: str) -> Answer | Job:
         with self._lock:
-            answer = self._unacceptable(task)
-            if answer is not None:
-                refused = answer
-                return lambda: refused
+            refused = self._unacceptable(task)
+            if refused is not None:
+                return refused
             job = self._create(task, base)
         self._announce(job)
         if task.get("deliveryMethod", "sync") == "sync" and "webhookURL" not in task:
-            return lambda: self._wait(job)
+            return job
         told: list[Json] = [{"taskType": INFERENCE, "taskUUID": job.id}]
         empty = self._settings.switch("runware.ack", "item", "empty") == "empty"
-        return lambda: Answer([] if empty else told, accepted=True)
+        return Answer([] if empty else told, accepted=True)
 
     def _unacceptable(self, task: Task) -> Answer | None:
         name = str(task["taskUUID"])
@@ -260,15 +288,6 @@ class Runware:
 
 
 _REFUSED_UUID = ("runware.refused-uuid", "free", "consumed")
-
-
-def _tasks(request: Request) -> list[Task]:
-    """The tasks of a request; none when it is no array of objects."""
-    found = request.json()
-    if not isinstance(found, list):
-        return []
-    tasks = [task for task in found if isinstance(task, dict)]
-    return tasks if len(tasks) == len(found) else []
 
 
 def _not_found(task: Task) -> Answer:

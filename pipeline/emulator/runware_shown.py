@@ -33,10 +33,14 @@ class Shown:
         self._settings = settings
         self.bases: dict[str, str] = {}  # id of a job → the address it was asked for at
 
-    def is_ready(self, job: Job, number: int) -> bool:
-        """Whether a result is there: they come one after the other, the last when the job is finished."""
+    def ready(self, job: Job, number: int) -> float:
+        """When a result is there, on the account's clock: one comes after the other, the last at the job's end."""
         share = 1.0 if job.failed else number / job.count
-        return self._account.now() >= min(job.finished, job.started + (job.finished - job.started) * share)
+        return min(job.finished, job.started + (job.finished - job.started) * share)
+
+    def is_ready(self, job: Job, number: int) -> bool:
+        """Whether a result is there."""
+        return self._account.now() >= self.ready(job, number)
 
     def results(self, job: Job, *, polled: bool) -> Answer:
         """The state of every result (Runware's page on task polling): cumulative, finished ones beside others."""

@@ -13,11 +13,13 @@ from socketserver import TCPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from pipeline.emulator import websocket
 from pipeline.emulator.account import SERVING
-from pipeline.emulator.core import Fault, Reply, Request
+from pipeline.emulator.core import Fault, Opens, Reply, Request
 from pipeline.emulator.desk import Answer
 
 _MOST = 128 * 1024 * 1024  # bytes of a body
+_BARE = (101, 204, 304)  # statuses of answers without a body
 _POLL = 0.02  # seconds until a server notices that it is to stop
 _PIECES = 20  # of a body that drips
 
@@ -67,8 +69,22 @@ class _Handler(BaseHTTPRequestHandler):
         reply, fault = self.server.answer(request)
         if reply is None:
             self._cut = self.close_connection = True
+        elif reply.opens is not None:
+            self._converse(request, reply.opens)
         else:
             self._send(reply, fault)
+
+    def _converse(self, request: Request, opens: Opens) -> None:
+        """Turn this connection into a WebSocket, and stay until it ends."""
+        opening = websocket.opening(request)
+        self._send(opening, None)
+        self.close_connection = True
+        if opening.status == 101:
+            self.connection.setblocking(False)
+            early = self.rfile.read1()  # what came with the request, if anything did
+            line = websocket.Line(self.connection, self.server.rest)
+            websocket.converse(line, early, request, opens, self.server.answer)
+            self._cut = line.is_cut
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815  # as the parent calls them
 
@@ -98,12 +114,12 @@ class _Handler(BaseHTTPRequestHandler):
         body, kind = reply.body(), fault.kind if fault else ""
         known = {status.value: status.phrase for status in HTTPStatus}
         lines = [f"HTTP/1.1 {reply.status} {known.get(reply.status, 'Unknown')}", f"Date: {self.date_time_string()}"]
-        if reply.status not in (204, 304):
+        if reply.status not in _BARE:
             lines += [f"Content-Type: {reply.kind}", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in reply.headers.items()]
         lines += ["Connection: close"] if self.close_connection else []
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
-        if self.command == "HEAD" or reply.status in (204, 304):
+        if self.command == "HEAD" or reply.status in _BARE:
             body = b""
         if kind in ("truncated", "short") and body:
             body = body[: len(body) // 2 if kind == "truncated" else len(body) - max(1, len(body) // 10)]

@@ -123,6 +123,13 @@ _RUNWARE = {
     "result-index": _switch("none | zero | one", "resultIndex, and where it begins", "examples | SDK, unclear, both"),
     "webhook": _switch("flat | data", "a notice is the result, or has it under data", "official skill | SDK's README"),
     "image-upload": _switch("array | object", "data of imageUpload's reply", "types of the SDK | older pages"),
+    "socket-results": _switch(
+        "each | together", "results of a synchronous task over a WebSocket", "onPartialImages of sdk-js | as over HTTP"
+    ),
+    "socket-errors": _switch(
+        "errors | error", "key of errors over a WebSocket", "its clients | runware-sdk takes both"
+    ),
+    "socket-idle": Switch(("120",), "real seconds until a silent WebSocket is closed", "page on connecting", "SECONDS"),
 }
 
 _WEBHOOKS = {

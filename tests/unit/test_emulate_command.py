@@ -14,9 +14,11 @@ import threading
 from pathlib import Path
 
 import httpx
+import openai
 import pytest
 from fakes.campaign import environment
 from fakes.work import HANGS
+from websockets.sync.client import connect
 
 import pipeline.emulator
 from pipeline.cli import main
@@ -85,6 +87,23 @@ def billed(text):
     return {row[0]: row[1:] for row in rows if len(row) == 7 and row[0] in GATEWAYS}
 
 
+def test_official_clients_are_told_where_to_go(monkeypatch):
+    """Every client of an emulated gateway has its settings, and what it finds at those addresses is that gateway."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with emulating("aimlapi", "runware", *QUICK, "--json", lines=28) as running:
+        told = json.loads(running.ready)["clients"]
+        with openai.OpenAI(api_key="k", **told["openai"]) as client:
+            assert [model.id for model in client.models.list()] == ["klingai/image-o1"]
+        assert told["@runware/sdk-js"] == told["runware"] == {"url": told["runware-sdk"]["ws_base_url"]}
+        with connect(told["runware"]["url"], proxy=None) as socket_:
+            socket_.send('[{"taskType": "authentication", "apiKey": "k"}]')
+            assert json.loads(socket_.recv(timeout=HANGS))["data"][0]["connectionSessionUUID"]
+        assert told["runware-sdk"]["http_base_url"] == told["runware-sdk"]["ws_base_url"].replace("ws:", "http:")
+        _, err = running.end()
+    assert re.search(rf"^openai +base_url +{re.escape(told['openai']['base_url'])}$", err, re.MULTILINE)
+    assert "fal" not in err
+
+
 def test_a_shell_can_read_what_it_prints_and_a_run_finds_the_gateways(monkeypatch):
     """Every gateway's address and key come as `export` lines, under the names that a run looks for."""
     with emulating(lines=8) as running:
@@ -141,7 +160,7 @@ def test_a_held_request_keeps_nobody_waiting():
 
 def test_one_json_document_says_where_it_is():
     """With --json the addresses, the control address and the variables; the notes stay on standard error."""
-    with emulating("fal", "eachlabs", "--json", lines=13) as running:
+    with emulating("fal", "eachlabs", "--json", lines=26) as running:
         ready = json.loads(running.ready)
         assert list(ready["urls"]) == ["fal", "eachlabs"]
         assert ready["environment"] == {
@@ -197,7 +216,7 @@ def free_ports(number):
 def test_ports_follow_each_other_and_a_busy_one_is_an_error():
     """The gateways in their order, then control; a second emulator there says what is wrong, and ends with 1."""
     first = free_ports(3)
-    with emulating("eachlabs", "fal", "--port", first, "--json", lines=13) as running:
+    with emulating("eachlabs", "fal", "--port", first, "--json", lines=26) as running:
         ready = json.loads(running.ready)
         addresses = [*ready["urls"].values(), ready["control"]]
         assert addresses == [f"http://127.0.0.1:{port}" for port in range(first, first + 3)]
@@ -388,7 +407,7 @@ def test_every_switch_of_the_code_is_listed_and_the_other_way_round():
     """Names, choices and defaults are the same in the list and in the code; amounts are read without choices."""
     listed = {name: switch.choices for name, switch in SWITCHES.items() if not switch.amount}
     assert listed == turned()
-    assert [name for name, switch in SWITCHES.items() if switch.amount] == ["aimlapi.balance"]
+    assert [name for name, switch in SWITCHES.items() if switch.amount] == ["aimlapi.balance", "runware.socket-idle"]
     assert all(switch.meaning and switch.source for switch in SWITCHES.values())
 
 

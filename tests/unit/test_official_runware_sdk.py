@@ -1,8 +1,8 @@
-"""Runware's official Python client (the package ``runware-sdk``) against the emulator, over real sockets by HTTP.
+"""Runware's official Python client (the package ``runware-sdk``) against the emulator, by HTTP and by WebSocket.
 
 The client looks models up at Runware's schema service whenever ``taskType`` is not given, or the model is given by
 its short name; every task here names both in full, so that it calls nothing but the emulator, and its session takes
-no other host. The older package ``runware`` makes pictures over a WebSocket only, and its module has the same name.
+no other host.
 """
 
 import asyncio
@@ -10,10 +10,12 @@ import base64
 import io
 import uuid
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from importlib.metadata import version
 
 import aiohttp
 import pytest
+import websockets
 from kit import png
 from PIL import Image
 from runware import Runware, RunwareError
@@ -44,12 +46,34 @@ class OnlyHere(aiohttp.TCPConnector):
         return await super().connect(req, *args, **kwargs)
 
 
+TRANSPORT = ContextVar("transport", default="rest")
+
+
+@pytest.fixture(autouse=True, params=["rest", "websocket"])
+def transport(request):
+    """Every conversation is held by both transports."""
+    before = TRANSPORT.set(request.param)
+    yield request.param
+    TRANSPORT.reset(before)
+
+
+async def connect_here(url):
+    assert url.startswith("ws://127.0.0.1:"), f"a call to {url}"
+    return await websockets.connect(url, proxy=None)
+
+
+by_rest = pytest.mark.parametrize("transport", ["rest"], indirect=True)
+by_websocket = pytest.mark.parametrize("transport", ["websocket"], indirect=True)
+
+
 @asynccontextmanager
 async def client(emulator, *, key="k", **config):
     async with aiohttp.ClientSession(connector=OnlyHere()) as session:
-        config = {"retry_delay": 1, "http_base_url": f"{emulator.urls['runware']}/v1"} | config
-        dependencies = RuntimeDependencies(session=session)
-        async with Runware(api_key=key, transport="rest", dependencies=dependencies, **config) as runware:
+        base = f"{emulator.urls['runware']}/v1"
+        urls = {"http_base_url": base, "ws_base_url": base.replace("http:", "ws:")}
+        config = {"retry_delay": 1, "transport": TRANSPORT.get()} | urls | config
+        dependencies = RuntimeDependencies(session=session, ws_connect=connect_here)
+        async with Runware(api_key=key, dependencies=dependencies, **config) as runware:
             yield runware
 
 
@@ -152,17 +176,19 @@ def test_it_raises_what_moderation_refused(errors):
     ("changes", "parameter"),
     [({"width": 1080, "height": 1080}, "width"), ({"positivePrompt": "a"}, "positivePrompt"), ({"seed": 7}, "seed")],
 )
-def test_it_raises_what_validation_refused(changes, parameter):
+def test_it_raises_what_validation_refused(changes, parameter, transport):
     async def conversation(runware, emulator):
         with pytest.raises(RunwareError) as caught:
             await runware.run(task(**changes))
         return caught.value, emulator.bill("runware")
 
     error, bill = talk(conversation)
-    assert (error.code, error.status_code, error.parameter) == ("validation", 400, parameter)
+    status = 400 if transport == "rest" else None  # a message has none
+    assert (error.code, error.status_code, error.parameter) == ("validation", status, parameter)
     assert bill["requests"] == 0
 
 
+@by_rest
 def test_it_raises_a_wrong_key():
     async def conversation(runware, _):
         with pytest.raises(RunwareError) as caught:
@@ -173,6 +199,33 @@ def test_it_raises_a_wrong_key():
     assert (error.code, error.status_code) == ("auth", 401)
 
 
+@by_websocket
+def test_it_can_not_connect_with_a_wrong_key():
+    async def conversation(runware, _):
+        raise AssertionError("it connected")
+
+    with pytest.raises(RunwareError) as caught:
+        talk(conversation, settings={"key": "right"}, key="wrong")
+    assert caught.value.code == "auth"
+
+
+@by_websocket
+def test_it_connects_again_and_gets_what_it_lost():
+    """It comes back with its session, sends the task again, and takes the conflict for the acceptance that it is."""
+
+    async def conversation(runware, emulator):
+        before = runware._ws_transport.session_id
+        told = await runware.run(task())
+        return told, before == runware._ws_transport.session_id, emulator.bill("runware")
+
+    faults = (Fault("submit", "reset-after", nth=(1,)),)
+    told, same, bill = talk(conversation, settings={"faults": faults})
+    assert told[0]["imageURL"]
+    assert same
+    assert bill["requests"] == 1
+
+
+@by_rest
 def test_it_asks_for_what_it_lost():
     """Its retry re-sends the same UUID and stumbles over the conflict: the picture is there under it all the same."""
     name = str(uuid.uuid4())
@@ -193,6 +246,7 @@ def test_it_asks_for_what_it_lost():
     assert bill["requests"] == 1
 
 
+@by_rest
 def test_it_tries_again_what_was_refused_for_a_while():
     async def conversation(runware, emulator):
         return await runware.run(task()), emulator.bill("runware")
@@ -220,6 +274,7 @@ def test_it_reads_the_account():
     assert told["organizationName"]
 
 
+@by_rest
 def test_empty_errors_are_a_failure_to_it():
     """It raises whenever the key ``errors`` is there, even with an empty list: hence the switch's default."""
 
