@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.prompt import Template, TemplateProblem
-from pipeline.types import Manifest, Product, Prompt, Scalar
+from pipeline.strict_yaml import Scalar
+from pipeline.types import Manifest, Product, Prompt
 from pipeline.written import Written, is_respelled, value_of
 
 
