@@ -19,10 +19,11 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.budget import midnight
+from pipeline.decoding import decode
 from pipeline.errors import MediaError, StorageError
 from pipeline.expand import PRIVATE, Expansion
 from pipeline.ledger import HAND, FileRow, Ledger, PictureRow, RequestRow
-from pipeline.media import MAX_BYTES, check_shape, decode, write
+from pipeline.media import MAX_BYTES, check_shape, write
 from pipeline.paths import is_inside, read_bytes
 from pipeline.plan import encoding_of, gone_words
 from pipeline.run import asked_ratio
@@ -154,7 +155,7 @@ class _Restore:
         """A file, where it is a whole picture."""
         data, stat = read_bytes(self.folder / path, MAX_BYTES), (self.folder / path).stat()
         try:
-            image = decode(data)
+            image = decode(data, still=False)
         except MediaError:
             return None
         sha256, kind = hashlib.sha256(data).hexdigest(), str(image.format).lower()

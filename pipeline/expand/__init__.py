@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import ManifestError, MediaError, Problem
+from pipeline.errors import ForeignFile, ManifestError, MediaError, Problem
 from pipeline.expand.findings import Findings
 from pipeline.expand.matrix import MAX_CELLS, OUTPUT_AXES, Combo, Matrix
 from pipeline.expand.names import PRIVATE, Names
@@ -266,12 +266,16 @@ class _Expander:
         try:
             facts = read_reference(source)
         except MediaError as error:
-            self.found.add(path, str(error), "give a PNG, JPEG or WebP picture")
+            hint = error.hint if isinstance(error, ForeignFile) else "give a PNG, JPEG or WebP picture"
+            self.found.add(path, str(error), hint)
             return Reference(name, source, "", role)
-        for fact in facts.lacks(self.manifest.model.reference):
+        limits = self.manifest.model.reference
+        for fact in facts.lacks(limits):
             hint = f"{self.manifest.model.title} says so"
             self.found.add(path, fact, hint, warning=self.manifest.proof)
-        return Reference(name, source, facts.digest, role, facts.width, facts.height)
+        if facts.animation:
+            self.found.add(path, f"is {facts.animation}", "only its first picture is sent", warning=True)
+        return Reference(name, source, facts.digest, role, facts.width, facts.height, limits.max_bytes)
 
     def text(
         self,

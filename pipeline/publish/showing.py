@@ -14,9 +14,10 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.approvals import Approvals, read_approvals
+from pipeline.decoding import decode
 from pipeline.expand import PRIVATE
 from pipeline.ledger import Ledger, PictureRow
-from pipeline.media import MAX_BYTES, THUMB_BOX, decode, thumbnail, write
+from pipeline.media import MAX_BYTES, THUMB_BOX, thumbnail, write
 from pipeline.paths import read_bytes
 from pipeline.plan import Plan, Step
 from pipeline.publish.past import Past, Standing
@@ -231,7 +232,7 @@ class _Showing:
 
     def make(self, name: str, original: Path, box: tuple[int, int]) -> None:
         try:
-            small = thumbnail(decode(read_bytes(original, MAX_BYTES)), box)
+            small = thumbnail(decode(read_bytes(original, MAX_BYTES), still=False), box)
             write(f"{self.folder}/{THUMBS}/{name}", small, str(self.folder))
         except Exception:  # whatever it is, the run's work is done: the sheet is drawn without this thumbnail
             return
