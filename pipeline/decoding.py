@@ -33,6 +33,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """Exif 2.32, tag 0x0112 → what makes the picture upright."""
+_FLAT = 2
+"""Of 255: a picture without a greater difference is of one colour; lossy formats move it so far."""
 _ANIMATED = {"png": "an animated PNG (APNG)", "webp": "an animated WebP"}
 
 
@@ -134,6 +136,14 @@ def decode(data: bytes, most: int = 0, *, still: bool = True) -> Image.Image:
         raise MediaError(f"the picture is damaged: {error}") from None
     image.format = _FORMATS[found.kind]
     return image
+
+
+def blank(image: Image.Image) -> str:
+    """What is strange about a decoded picture that shows nothing: ``transparent``, ``one colour``, or nothing."""
+    spans = [span if isinstance(span, tuple) else (span, span) for span in image.getextrema()]
+    if image.mode == "RGBA" and spans[3][1] == 0:
+        return "transparent"
+    return "one colour" if all(high - low <= _FLAT for low, high in spans) else ""
 
 
 def is_upright(data: bytes) -> bool:

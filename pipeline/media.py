@@ -22,7 +22,7 @@ from PIL import Image
 
 from pipeline.addresses import PUBLIC, Reach
 from pipeline.aside import set_aside
-from pipeline.decoding import as_seen, decode, is_upright, is_whole
+from pipeline.decoding import as_seen, blank, decode, is_upright, is_whole
 from pipeline.errors import DownloadError, ForeignFile, KeepError, MediaError, WrongPicture
 from pipeline.files import write_whole
 from pipeline.kinds import kind_of
@@ -98,13 +98,17 @@ class WrittenFile:
 
 @dataclass(frozen=True, slots=True)
 class FinishedPicture:
-    """The verified original and its renditions."""
+    """The verified original and its renditions.
+
+    ``blank``: ``one colour`` or ``transparent``, of a fetched one that shows nothing.
+    """
 
     original: WrittenFile
     format: str
     width: int
     height: int
     renditions: tuple[WrittenFile, ...]
+    blank: str = ""
 
 
 def finish(job: PictureJob) -> FinishedPicture:
@@ -147,7 +151,10 @@ def _finished(job: PictureJob) -> FinishedPicture:
         renditions.append(_write_rendition(rendition, content, job.root))
     if kept is None or not Path(job.thumb).is_file():
         write(job.thumb, thumbnail(image), job.root)
-    return FinishedPicture(original, kind, image.width, image.height, tuple(renditions))
+    fetched = job.image is not None and job.proof is None
+    return FinishedPicture(
+        original, kind, image.width, image.height, tuple(renditions), blank(image) if fetched else ""
+    )
 
 
 def _fetched(job: PictureJob) -> tuple[bytes, Image.Image]:

@@ -53,6 +53,7 @@ class Publisher:
         self.thumbs: Thumbs | None = None
         self.aside: list[str] = []  # sidecars that a person changed
         self.by_hand = ledger.by_hand()
+        self.blank = ledger.blank()
         self.beside = _set_aside(self.folder, (step.cell.file for step in plan.steps))
         self.guard = "\n".join(
             (
@@ -119,6 +120,7 @@ class Publisher:
             "proof": spec.proof,
             "usd": row.usd / 1e6 if row else None,
             "nsfw": bool(row.nsfw) if row and row.nsfw is not None else None,
+            "blank": self.blank.get((row.key, row.take)) if row else None,
             "made_at": iso(row.at) if row else None,
             "by_hand": self.by_hand.get(row.request) if row else None,
             "set_aside": self.beside.get(cell.file, []),
@@ -200,6 +202,7 @@ class Publisher:
             "width": row.width,
             "height": row.height,
             "differs": self.difference(row, spec),
+            "blank": self.blank.get((row.key, row.take)),
             "seed": row.seed,
             "usd": row.usd / 1e6,
             "seconds": row.seconds,

@@ -76,6 +76,7 @@ class _Showing:
         self.files = plan.snapshot.files
         self.providers = ledger.providers()
         self.by_hand = ledger.by_hand()
+        self.blank = ledger.blank()
         self.serial = ledger.serial()
         self.lacking: dict[str, tuple[Path, tuple[int, int]]] = {}
         self.past = Past(plan, ledger, self.provider, self.thumb)
@@ -175,6 +176,7 @@ class _Showing:
             history=self.past.history(label, cell.picture, row),
             stale=self.plan.stale.get(label, ""),
             nsfw=bool(row and row.nsfw),
+            blank=self.blank.get((row.key, row.take), "") if row else "",
         )
 
     def state(self, step: Step, standing: Standing | None) -> State:
