@@ -67,8 +67,8 @@ class Opened:
         """The picture (of an animation: its first frame), upright, in sRGB, as RGB, or RGBA with transparency."""
         self.image.load()
         image = as_seen(self.image, _profile(self.file))
-        if turn := _TURNS.get(self.orientation):
-            image = image.transpose(turn)
+        if self.orientation in _TURNS:
+            image = image.transpose(_TURNS[self.orientation])
         image.info = {}  # else Pillow would write a profile or a transparent colour that isn't the picture's any more
         return image
 

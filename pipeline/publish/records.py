@@ -132,6 +132,12 @@ class Publisher:
             return "the offline proof renderer, not the model"
         return "an emulator of the gateways, not the model" if self.manifest.rehearsal else spec.model
 
+    def original(self, row: PictureRow) -> dict[str, Json]:
+        """The kept original; ``blank``: what is strange about one that shows nothing."""
+        facts: dict[str, Json] = {"path": f"{PRIVATE}/{row.original}", "sha256": row.sha256, "bytes": row.bytes}
+        word = self.blank.get((row.key, row.take))
+        return facts | {"blank": word} if word else facts
+
     def difference(self, row: PictureRow, spec: Spec) -> str | None:
         """How a picture's size differs from what was asked for, where the model's table names that."""
         if spec.aspect_ratio == "auto" or not self.manifest.model.areas(spec.resolution, spec.aspect_ratio):
@@ -202,7 +208,6 @@ class Publisher:
             "width": row.width,
             "height": row.height,
             "differs": self.difference(row, spec),
-            "blank": self.blank.get((row.key, row.take)),
             "seed": row.seed,
             "usd": row.usd / 1e6,
             "seconds": row.seconds,
@@ -210,7 +215,7 @@ class Publisher:
             "nsfw": None if row.nsfw is None else bool(row.nsfw),
             "request": row.request,
             "request_at_gateway": remote or None,
-            "original": {"path": f"{PRIVATE}/{row.original}", "sha256": row.sha256, "bytes": row.bytes},
+            "original": self.original(row),
             "by_hand": self.by_hand.get(row.request),
             "cells": [
                 {
