@@ -73,7 +73,7 @@ def test_a_whole_file_that_is_no_still_picture_is_kept_aside(
 
 
 def test_a_web_page_in_the_place_of_a_picture_is_asked_for_again(tmp_path: Path) -> None:
-    """A server may be out of order: what it sends is named, the request stays open, and the next run has the picture."""
+    """What a server out of order sends is named, the request stays open, and the next run has the picture."""
     page = b"<!DOCTYPE html><html>We will be back soon</html>"
     with hostile(sending(*[page] * 5, saved(scene(SIZE), "PNG"))) as server:
         manifest = campaign(tmp_path, "fal")
@@ -119,7 +119,7 @@ def test_proofs_and_pictures_that_show_something_are_not_marked(tmp_path: Path) 
 @pytest.mark.parametrize("gateway", ["fal", "runware"])
 @pytest.mark.parametrize("way", ["inline", "upload"])
 def test_a_phone_photo_is_sent_upright_and_without_its_place(tmp_path: Path, gateway: str, way: str) -> None:
-    """Whether it travels inline or is uploaded; its picture is known by the file as it is, and nothing is paid again."""
+    """Whether it travels inline or is uploaded; the key is made of the file as it is, and nothing is paid again."""
     sent: list[bytes] = []
 
     def look(server: Hostile, asked: Asked) -> Reply | None:
