@@ -93,16 +93,19 @@ soak: $(VENV)/installed-dev
 screenshots: $(VENV)/installed-dev browser
 	PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(BIN)/python tests/browser/screenshots.py
 
-# A program, if need be from Debian's package of its name, where we may install it.
+# A program, if need be from Debian's package of its name (or of the second name), where we may install it.
 debian = command -v $(1) > /dev/null || \
-  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && apt-get install -y -qq $(1); }
+  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && apt-get install -y -qq $(or $(2),$(1)); }
 
-# Chromium and Firefox for the browser tests; without one its tests are skipped here, and fail in CI.
+# Chromium and Firefox for the browser tests, ImageMagick as a second opinion on pictures; without one its tests are
+# skipped here, and fail in CI.
 browser:
 	@for program in chromium chromium-headless-shell firefox-esr; do \
 	  $(call debian,$$program) || \
 	  echo "no $$program: its browser tests will be skipped (install Debian's package $$program)"; \
 	done
+	@$(call debian,identify,imagemagick) || \
+	  echo "no ImageMagick: the tests that look at pictures with it will be skipped (install Debian's package imagemagick)"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }

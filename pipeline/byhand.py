@@ -16,10 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.aside import Word, belongs_to
+from pipeline.decoding import decode
 from pipeline.errors import MediaError, PipelineError, StorageError, UsageError
 from pipeline.expand import PRIVATE, Expansion
 from pipeline.ledger import HAND, FileRow, Ledger, PictureRow, RequestRow
-from pipeline.media import MAX_BYTES, FinishedPicture, PictureJob, check_shape, decode, finish, write
+from pipeline.media import MAX_BYTES, FinishedPicture, PictureJob, check_shape, finish, write
 from pipeline.paths import read_bytes
 from pipeline.plan import encoding_of, named_by
 from pipeline.run import expected_size, renditions, thumb_name
@@ -243,7 +244,7 @@ def _picture(file: Path) -> tuple[bytes, str, tuple[int, int]]:
     if len(data) > MAX_BYTES:
         raise PipelineError(f"{file}: has over {MAX_BYTES // 2**20} MiB: save it smaller")
     try:
-        image = decode(data)
+        image = decode(data, still=False)
         check_shape(image.size, None)
     except MediaError as error:
         raise PipelineError(f"{file}: is no whole picture: {error}") from None

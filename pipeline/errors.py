@@ -11,6 +11,7 @@
     │       └── LedgerLocked  another runner holds the campaign
     ├── MediaError            bytes that are no acceptable picture
     │   ├── DownloadError     a picture that couldn't be fetched
+    │   ├── ForeignFile       a file of another kind: a HEIC photo, a web page
     │   └── WrongPicture      a whole picture, but not the one that was asked for: kept aside for people
     ├── KeepError             a picture that this machine can't encode or write: its request stays open
     └── RequestError          a request that made no picture; its disposition says what follows
@@ -146,6 +147,23 @@ class DownloadError(MediaError):
     def __reduce__(self) -> tuple[type[DownloadError], tuple[str], dict[str, bool]]:
         """Survive the way back from a worker process."""
         return type(self), (str(self),), {"gone": self.gone}
+
+
+class ForeignFile(MediaError):
+    """Bytes of a known kind that is none of ours.
+
+    ``hint`` is what to do with the file, ``extension`` what such files are called; empty for what is no picture at all,
+    and may be in a picture's place only for now: a web page, a text.
+    """
+
+    def __init__(self, message: str, hint: str = "", extension: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.extension = extension
+
+    def __reduce__(self) -> tuple[type[ForeignFile], tuple[str, str, str]]:
+        """Survive the way back from a worker process."""
+        return type(self), (str(self), self.hint, self.extension)
 
 
 class WrongPicture(MediaError):

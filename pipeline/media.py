@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,13 +18,14 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import httpx
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image
 
 from pipeline.addresses import PUBLIC, Reach
 from pipeline.aside import set_aside
-from pipeline.errors import DownloadError, KeepError, MediaError, WrongPicture
+from pipeline.decoding import as_seen, blank, decode, is_upright, is_whole
+from pipeline.errors import DownloadError, ForeignFile, KeepError, MediaError, WrongPicture
 from pipeline.files import write_whole
-from pipeline.kinds import codec_fault, kind_of
+from pipeline.kinds import kind_of
 from pipeline.network import Forbidden, Oversized, body, client
 from pipeline.paths import check_inside, read_bytes
 from pipeline.proof import Proof, render
@@ -34,7 +34,6 @@ from pipeline.types import EXTENSION, RemoteImage
 
 MAX_BYTES = 64 * 1024 * 1024
 """Bytes of one fetched picture, at most; the largest documented size (3104×1312) is 16 MB uncompressed."""
-MAX_PIXELS = 64_000_000
 MAX_SIDE = 16_383
 """Pixels: the longest side of a WebP."""
 RATIO_TOLERANCE = 0.05
@@ -44,8 +43,6 @@ THUMB_BOX = (600, 400)
 DOWNLOAD_SECONDS = 120.0
 REDIRECTS = 3
 """Addresses to which a picture's link may lead on."""
-
-_FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +98,17 @@ class WrittenFile:
 
 @dataclass(frozen=True, slots=True)
 class FinishedPicture:
-    """The verified original and its renditions."""
+    """The verified original and its renditions.
+
+    ``blank``: ``one colour`` or ``transparent``, of a fetched one that shows nothing.
+    """
 
     original: WrittenFile
     format: str
     width: int
     height: int
     renditions: tuple[WrittenFile, ...]
+    blank: str = ""
 
 
 def finish(job: PictureJob) -> FinishedPicture:
@@ -132,23 +133,28 @@ def _finished(job: PictureJob) -> FinishedPicture:
     image: Image.Image
     if job.image is None:
         data, kept = _kept(job)
-        image = decode(data)
+        image = decode(data, still=False)
     elif job.proof is not None:
         image = _drawn(job.proof)
         data, kept = encode(image, "png", 0), None
         image.format = "PNG"
     else:
         (data, image), kept = _fetched(job), None
-    kind = _FORMATS[str(image.format)]
+    # What lies on its side for a program that reads no Exif data is written upright, also in its own format.
+    upright = job.proof is not None or is_upright(data)
+    kind = str(image.format).lower()
     original = kept or write(f"{job.stem}.{EXTENSION[kind]}", data, job.root)
     renditions = []
     for rendition in job.renditions:
-        same = rendition.format == kind
+        same = rendition.format == kind and upright
         content = data if same else encode(image, rendition.format, rendition.quality)
         renditions.append(_write_rendition(rendition, content, job.root))
     if kept is None or not Path(job.thumb).is_file():
         write(job.thumb, thumbnail(image), job.root)
-    return FinishedPicture(original, kind, image.width, image.height, tuple(renditions))
+    fetched = job.image is not None and job.proof is None
+    return FinishedPicture(
+        original, kind, image.width, image.height, tuple(renditions), blank(image) if fetched else ""
+    )
 
 
 def _fetched(job: PictureJob) -> tuple[bytes, Image.Image]:
@@ -156,27 +162,35 @@ def _fetched(job: PictureJob) -> tuple[bytes, Image.Image]:
     remote = job.image or RemoteImage()
     data = download(str(remote.url), job.reach) if remote.data is None else remote.data
     try:
-        image = decode(data, job.pixels)
+        image = decode(data, 4 * job.pixels)
+        check_shape(image.size, job.ratio, job.least)
+    except WrongPicture as error:
+        raise _kept_aside(job, data, str(error)) from None
+    except ForeignFile as error:
+        words = f"the gateway sent something else: {error}; {error.hint}"
+        if error.extension:
+            raise _kept_aside(job, data, words, error.extension) from None
+        raise (MediaError if remote.url is None else DownloadError)(words) from None
     except MediaError as error:
         if remote.url is not None:
             raise DownloadError(f"what was fetched is no whole picture: {error}") from None
-        raise _kept_aside(job, data, error) if isinstance(error, WrongPicture) else error from None
-    try:
-        check_shape(image.size, job.ratio, job.least)
-    except WrongPicture as error:
-        raise _kept_aside(job, data, error) from None
+        raise
     return data, image
 
 
-def _kept_aside(job: PictureJob, data: bytes, error: WrongPicture) -> WrongPicture:
-    """Keep a paid picture that is not what was asked for; the error then says where, and what can be done with it."""
+def _kept_aside(job: PictureJob, data: bytes, fact: str, extension: str = "") -> WrongPicture:
+    """Keep a paid picture that is not what was asked for; the error says where, and what can be done with it.
+
+    ``extension``: what its files are called, where it is in a format that must be converted first.
+    """
     stem = Path(job.renditions[0].path).with_suffix("") if job.renditions else Path(job.stem)
-    extension = EXTENSION[kind_of(data) or "png"]
+    takes = "takes what you made of it" if extension else "takes it as it is"
+    extension = extension or EXTENSION[kind_of(data) or "png"]
     if job.root:
         check_inside(job.root, str(stem))
     stem.parent.mkdir(parents=True, exist_ok=True)
     kept = set_aside(stem.with_name(f"{stem.name}.{extension}"), "wrong", data)
-    return WrongPicture(f"{error}; kept as {kept}: `pipeline adopt` takes it as it is, --retry-failed pays for another")
+    return WrongPicture(f"{fact}; kept as {kept}: `pipeline adopt` {takes}, --retry-failed pays for another")
 
 
 def _drawn(proof: Proof) -> Image.Image:
@@ -221,84 +235,28 @@ def check_shape(size: tuple[int, int], ratio: float | None, least: int = 0) -> N
         )
 
 
-def decode(data: bytes, pixels: int = 0) -> Image.Image:
-    """A picture from its bytes, decoded whole; ``pixels``: about how many are expected (0: any sane number).
-
-    Pillow's ``verify`` accepts half a JPEG, and ``load`` accepts a PNG without its end: both are needed, and neither
-    misses a file's very last bytes.
-
-    Raises:
-        WrongPicture: for one that has several frames, or far more pixels than were asked for.
-        MediaError: for anything else but one whole PNG, JPEG or WebP frame of a sane size.
-        KeepError: when this machine can't decode it.
-    """
-    if not data:
-        raise MediaError("the file is empty")
-    if ImageFile.LOAD_TRUNCATED_IMAGES:
-        raise KeepError("Pillow is set to accept truncated pictures (ImageFile.LOAD_TRUNCATED_IMAGES)")
-    if (kind := kind_of(data)) and (why := codec_fault(kind)):
-        raise KeepError(f"the picture is a {kind}, and {why}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=tuple(_FORMATS)) as probe:
-                if probe.width * probe.height > (4 * pixels or MAX_PIXELS):  # before it takes the memory
-                    raise WrongPicture(f"the picture has {probe.width}×{probe.height} pixels: far more than asked for")
-                if getattr(probe, "n_frames", 1) != 1:
-                    raise WrongPicture("the picture has several frames")
-                probe.verify()
-            image = Image.open(io.BytesIO(data), formats=tuple(_FORMATS))
-            image.load()
-            _plain(image, alpha=True)  # a palette may lack colours that its pixels name
-    except UnidentifiedImageError:
-        raise MediaError("the bytes are no PNG, JPEG or WebP picture") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise MediaError("the picture has too many pixels") from None
-    except MemoryError:
-        raise KeepError("there is not enough memory to decode the picture") from None
-    except MediaError:
-        raise
-    except Exception as error:  # Pillow's decoders raise whatever they stumble over
-        raise MediaError(f"the picture is damaged: {error}") from None
-    if not _ended(data, str(image.format)):
-        raise MediaError("the picture ends early")
-    return image
-
-
-def _ended(data: bytes, kind: str) -> bool:
-    """Whether a file has the mark of its end, after its last scan if it is a JPEG; a WebP says its length itself."""
-    if kind == "PNG":
-        return b"IEND\xaeB`\x82" in data
-    return kind != "JPEG" or data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) >= 0
-
-
 def encode(image: Image.Image, kind: str, quality: int) -> bytes:
     """A picture's bytes in a format: PNG lossless, JPEG flattened on white, WebP lossy."""
-    out = io.BytesIO()
+    out, seen = io.BytesIO(), as_seen(image)
     if kind == "png":
         # Level 1: a third of the size costs a fifth of the time of level 6, and originals are many.
-        _plain(image, alpha=True).save(out, "PNG", compress_level=1)
+        seen.save(out, "PNG", compress_level=1)
     elif kind == "jpeg":
-        _plain(image, alpha=False).save(out, "JPEG", quality=quality, progressive=True)
+        (_flat(seen) if seen.mode == "RGBA" else seen).save(out, "JPEG", quality=quality, progressive=True)
     else:
-        _plain(image, alpha=True).save(out, "WEBP", quality=quality, method=2)
+        seen.save(out, "WEBP", quality=quality, method=2)
     return out.getvalue()
 
 
-def _plain(image: Image.Image, *, alpha: bool) -> Image.Image:
-    """RGB, or RGBA where the picture has transparency and the format keeps it."""
-    transparent = image.has_transparency_data
-    if not transparent:
-        return image if image.mode == "RGB" else image.convert("RGB")
+def _flat(image: Image.Image) -> Image.Image:
+    """The picture without transparency, on white."""
     rgba = image.convert("RGBA")
-    if alpha:
-        return rgba
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
 
 
 def thumbnail(image: Image.Image, box: tuple[int, int] = THUMB_BOX) -> bytes:
     """A small WebP that fits into ``box`` (width, height in pixels)."""
-    small = _plain(image, alpha=True).copy()
+    small = as_seen(image).copy()
     small.thumbnail(box, reducing_gap=2.0)
     out = io.BytesIO()
     small.save(out, "WEBP", quality=78, method=4)
@@ -350,23 +308,14 @@ def is_picture(path: Path) -> bool:
     if len(data) > MAX_BYTES:  # no damage makes a file of ours so large
         return True
     try:
-        decode(data)
-    except Exception:  # whatever Pillow stumbles over
-        return _is_larger(data)
-    return True
-
-
-def _is_larger(data: bytes) -> bool:
-    """Whether a picture has more frames or pixels than we take: an upscaled one, an animation."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=tuple(_FORMATS)) as probe:
-                return getattr(probe, "n_frames", 1) != 1 or probe.width * probe.height > MAX_PIXELS
-    except Image.DecompressionBombError:
+        decode(data, still=False)
+    except WrongPicture:  # an upscaled one
         return True
-    except Exception:  # likewise
+    except ForeignFile as error:  # exported in another format
+        return error.extension != ""
+    except Exception:  # whatever Pillow stumbles over
         return False
+    return True
 
 
 def download(url: str, reach: Reach = PUBLIC) -> bytes:
@@ -428,17 +377,8 @@ async def _body(response: httpx.Response, until: float) -> bytes:
     except Oversized:
         raise DownloadError(f"the picture is larger than {MAX_BYTES // 2**20} MiB") from None
     flaw = came.cut or (came.packed and f"it is packed as {came.packed}, which can't be unpacked here")
-    if flaw and not await anyio.to_thread.run_sync(_is_whole, came.data):
+    if flaw and not await anyio.to_thread.run_sync(is_whole, came.data):
         if anyio.current_time() >= until:
             raise TimeoutError
         raise DownloadError(f"the picture did not come whole: {flaw}")
     return came.data
-
-
-def _is_whole(data: bytes) -> bool:
-    """Whether bytes are a picture from its first byte to its end."""
-    try:
-        decode(data)
-    except Exception:  # whatever Pillow stumbles over
-        return False
-    return True

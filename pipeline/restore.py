@@ -19,11 +19,12 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.budget import midnight
+from pipeline.decoding import blank, decode
 from pipeline.errors import MediaError, StorageError
 from pipeline.expand import PRIVATE, Expansion
 from pipeline.former import kept_in, known_to, settled
 from pipeline.ledger import HAND, FileRow, Ledger, PictureRow, RequestRow
-from pipeline.media import MAX_BYTES, check_shape, decode, write
+from pipeline.media import MAX_BYTES, check_shape, write
 from pipeline.paths import is_inside, read_bytes
 from pipeline.plan import encoding_of, gone_words
 from pipeline.run import asked_ratio
@@ -74,6 +75,7 @@ class _File:
     mtime_ns: int
     original: bool
     encoding: str = ""
+    blank: str = ""
 
 
 class _Restore:
@@ -157,13 +159,15 @@ class _Restore:
         """A file, where it is a whole picture."""
         data, stat = read_bytes(self.folder / path, MAX_BYTES), (self.folder / path).stat()
         try:
-            image = decode(data)
+            image = decode(data, still=False)
         except MediaError:
             return None
         sha256, kind = hashlib.sha256(data).hexdigest(), str(image.format).lower()
         # A file in the format of the original holds its bytes; that is all that can be said where no sidecar is.
         original = sha256 == told.sha256 if told.sha256 else kind == self.cells[told.key][0].picture.spec.format
-        return _File(path, data, sha256, kind, image.width, image.height, stat.st_mtime_ns, original)
+        return _File(
+            path, data, sha256, kind, image.width, image.height, stat.st_mtime_ns, original, blank=blank(image)
+        )
 
     def add(self, told: Told, file: _File) -> None:
         """Make a picture known, with the files of it that are as they were written."""
@@ -174,7 +178,10 @@ class _Restore:
             except OSError as error:
                 raise StorageError(f"{error.filename}: can't be written: {error.strerror}") from None
         row = self.row(told, original, file)
-        self.ledger.commit([*self.steps(row, told, file.original), *self.shown(row, told)])
+        steps = [*self.steps(row, told, file.original), *self.shown(row, told)]
+        if file.blank and not (told.proof or told.by_hand):
+            steps.append(partial(Ledger.mark_blank, key=row.key, take=row.take, word=file.blank))
+        self.ledger.commit(steps)
         self.known.add((told.key, told.take))
         self.done.pictures += 1
         self.done.renditions += not file.original

@@ -160,7 +160,8 @@ class Provider:
 @dataclass(frozen=True, slots=True)
 class Reference:
     """One input image. ``source`` is an absolute path or an https URL; ``digest`` is the SHA-256 of
-    its bytes (of its URL, where the bytes can't be known offline).
+    its bytes (of its URL, where the bytes can't be known offline). ``width`` and ``height`` are upright;
+    ``max_bytes`` is what the model takes (0: any number).
     """
 
     name: str
@@ -169,6 +170,7 @@ class Reference:
     role: str | None = None
     width: int = 0
     height: int = 0
+    max_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +173,7 @@ def _carry_out(
 ) -> tuple[int, dict[str, Any]]:
     """Do the plan's work; the exit code so far, and the facts of it."""
     document: dict[str, Any] = {"made": 0, "rebuilt": 0, "failed": 0, "uncertain": 0, "pending": 0, "usd": 0.0}
-    document |= {"run_refusals_usd": 0.0, "reached": [], "set_aside": []}
+    document |= {"run_refusals_usd": 0.0, "reached": [], "set_aside": [], "blank": []}
     hook = _hook(arguments)
     if not plan.work:
         return 0, document
@@ -223,7 +223,18 @@ def _carry_out(
         then = "run again to draw the picture again" if plan.manifest.proof else "not made again without --retry-failed"
         console.warn(f"{count(report.lost, 'kept original')} lost or damaged: {then}")
     document["set_aside"] = report.aside
+    document["blank"] = sorted(outcome.blank)
+    if outcome.blank:
+        console.warn(_blank_words(outcome.blank))
     return {None: 0, "budget": BUDGET, "interrupted": INTERRUPTED}[outcome.stopped], document
+
+
+def _blank_words(blank: Mapping[str, str]) -> str:
+    """What is said of pictures that show nothing: they are paid, and count as done."""
+    first, word = min(blank.items())
+    what = "all of one colour" if word == "one colour" else "fully transparent"
+    more = f", and {len(blank) - 1:,} more show nothing" if len(blank) > 1 else ""
+    return f"{first} is {what}{more}: look at the sheet; --retake LABEL pays for another take"
 
 
 def _confirm(plan: Plan, arguments: argparse.Namespace, console: Console) -> None:

@@ -154,6 +154,8 @@ class Finish:
                 ledger.add_spec(order.spec)
                 ledger.add_request(self.drive.row("made"))
             ledger.add_picture(row)
+            if finished.blank:
+                ledger.mark_blank(row.key, row.take, finished.blank)
             for label, file in files:
                 ledger.add_file(file)
                 ledger.add_cell(label, picture.key, order.spec.key)
@@ -162,6 +164,8 @@ class Finish:
         self.session.stumbles = 0
         self.session.outcome.made += 1
         self.session.outcome.aside += [file.aside for file in finished.renditions if file.aside]
+        if finished.blank:
+            self.session.outcome.blank[order.label_of(index)] = finished.blank
         self.session.outcome.usd += usd
         self.session.events(Event("made", self.order.label_of(index), "", usd))
 

@@ -103,4 +103,5 @@ class Outcome:
     stopped: Stop | None = None
     reached: set[str] = field(default_factory=set)  # names of the caps that had no room
     lanes: dict[str, str] = field(default_factory=dict)  # provider → why it stopped
+    blank: dict[str, str] = field(default_factory=dict)  # label → "one colour" or "transparent"
     aside: list[str] = field(default_factory=list)  # where persons' files lie that were in the place of ours

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.errors import ManifestError, MediaError, Problem
+from pipeline.errors import ForeignFile, ManifestError, MediaError, Problem
 from pipeline.expand.context import context_of, former_text, is_odd, shown
 from pipeline.expand.findings import Findings
 from pipeline.expand.keys import picture_key, place_prefix, spec_key
@@ -286,12 +286,16 @@ class _Expander:
         try:
             facts = read_reference(source)
         except MediaError as error:
-            self.found.add(path, str(error), "give a PNG, JPEG or WebP picture")
+            hint = error.hint if isinstance(error, ForeignFile) else "give a PNG, JPEG or WebP picture"
+            self.found.add(path, str(error), hint)
             return Reference(name, source, "", role)
-        for fact in facts.lacks(self.manifest.model.reference):
+        limits = self.manifest.model.reference
+        for fact in facts.lacks(limits):
             hint = f"{self.manifest.model.title} says so"
             self.found.add(path, fact, hint, warning=self.manifest.proof)
-        return Reference(name, source, facts.digest, role, facts.width, facts.height)
+        if facts.animation:
+            self.found.add(path, f"is {facts.animation}", "only its first picture is sent", warning=True)
+        return Reference(name, source, facts.digest, role, facts.width, facts.height, limits.max_bytes)
 
     def text(
         self,

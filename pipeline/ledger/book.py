@@ -28,6 +28,8 @@ _UNREAD = -1
 HAND = "hand"
 """What stands for the gateway of a take that a person made of a picture, or accepted: no request was ever sent."""
 
+_BLANK = "blank "
+"""What the names of the marks of pictures that show nothing begin with."""
 _OPEN = "state IN ('intent', 'accepted', 'uncertain')"
 
 _ACCOUNTS = """
@@ -194,6 +196,12 @@ class Ledger:
         """Request id → what a person did, of the takes that ``pipeline adopt`` has made."""
         return dict(self._db.execute("SELECT id, error FROM requests WHERE gateway = ?", (HAND,)))
 
+    def blank(self) -> dict[tuple[str, int], str]:
+        """(key, take) → ``one colour`` or ``transparent``, of the pictures that show nothing."""
+        rows = self._db.execute("SELECT name, value FROM meta WHERE name GLOB ?", (f"{_BLANK}*",))
+        marks = ((name.removeprefix(_BLANK).split(".t"), value) for name, value in rows)
+        return {(key, int(take)): value for (key, take), value in marks}
+
     def uploads(self, now: float) -> dict[tuple[str, str, str], str]:
         """(provider, address, digest) → the reference of an upload that may still be used."""
         rows = self._db.execute("SELECT provider, address, digest, reference FROM uploads WHERE until > ?", (now,))
@@ -358,6 +366,10 @@ class Ledger:
     def set_meta(self, name: str, value: str) -> None:
         """Remember a value."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def mark_blank(self, key: str, take: int, word: str) -> None:
+        """Remember that a picture shows nothing: there are few, so they have no column of their own."""
+        self.set_meta(f"{_BLANK}{key}.t{take}", word)
 
     def settle_finished(self, states: str = "state = 'accepted'") -> None:
         """Settle the requests whose pictures are all there, but which a run had no time to settle."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,10 @@ from urllib.parse import urlsplit
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, ImageStat
 
+from pipeline.decoding import as_seen, opened
+from pipeline.errors import MediaError, WrongPicture
+from pipeline.kinds import kind_of
+from pipeline.paths import read_bytes
 from pipeline.proof.ink import font, plain, shorten
 
 # How everything in a proof is scaled.
@@ -18,8 +23,10 @@ SMOOTH = Image.Resampling.BICUBIC
 SHARP = Image.Resampling.HAMMING  # no ringing: Lanczos puts a pale rim around cut-outs
 
 _LONGEST = 1280  # pixels kept of a reference: enough for a hero at 2K, and 6 MB at most in the cache
+MAX_BYTES = 64 * 2**20
+"""Of a reference's file, at most."""
+_OTHERS = ("GIF", "TIFF", "BMP")  # no manifest can name them
 _TEXTURES = ("surface", "fabric")  # the roles that say so, whatever the picture looks like
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +63,25 @@ def load(source: str, slot: int, role: str | None = None) -> Reference:
 @functools.lru_cache(maxsize=16)
 def _decode(path: str, _mtime_ns: int, _size: int) -> tuple[Image.Image, bool]:
     try:
-        with Image.open(path, formats=_FORMATS) as opened:
-            opened.draft(None, (_LONGEST, _LONGEST))
-            image = ImageOps.exif_transpose(opened)
-            image = _small(_to_rgb(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        data = read_bytes(Path(path), MAX_BYTES)
+        if kind_of(data):
+            found = opened(data)
+            found.image.draft(None, (_LONGEST, _LONGEST))
+            image = found.seen()
+        else:
+            image = as_seen(ImageOps.exif_transpose(Image.open(io.BytesIO(data), formats=_OTHERS)))
+        image = _small(_cut_out(image))
+    except (WrongPicture, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"{path}: {error}") from error
-    except (SyntaxError, EOFError, struct.error) as error:  # how some decoders say "broken"
+    except (MediaError, SyntaxError, EOFError, struct.error) as error:  # how some decoders say "broken"
         raise OSError(f"{path}: {error}") from error
     return image, image.mode == "RGB" and _is_texture(image)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Turn any mode into RGB, or into RGBA when something can be seen through."""
-    if image.mode.startswith(("I", "F")):  # 16 and 32 bits a pixel: conversion would clip, so scale
-        top = 65535.0 if image.mode.startswith("I") else 1e-6
-        wide = image.convert("F")
-        top = max(top, *(value for value in wide.getextrema() if not isinstance(value, tuple)))
-        return wide.point(lambda value: value * (255 / top)).convert("L").convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    clear = image.convert("RGBA")
+def _cut_out(clear: Image.Image) -> Image.Image:
+    """RGB, or RGBA cropped to what is visible when something can be seen through."""
+    if clear.mode == "RGB":
+        return clear
     alpha = clear.getchannel("A")
     if not any(alpha.histogram()[:250]):
         return clear.convert("RGB")

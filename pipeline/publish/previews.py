@@ -13,9 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipeline.decoding import decode
 from pipeline.errors import MediaError
 from pipeline.expand import PRIVATE
-from pipeline.media import MAX_BYTES, decode, thumbnail, write
+from pipeline.media import MAX_BYTES, thumbnail, write
 from pipeline.paths import read_bytes
 from pipeline.report.data import pictured
 from pipeline.report.render import render
@@ -104,7 +105,7 @@ class _Studio:
                 return None
             if kept.is_file():
                 return inline_uri(read_bytes(kept, MAX_BYTES))
-            small = thumbnail(decode(read_bytes(original, MAX_BYTES)), (side, side))
+            small = thumbnail(decode(read_bytes(original, MAX_BYTES), still=False), (side, side))
         except (OSError, MediaError):
             return None
         with contextlib.suppress(OSError):

@@ -53,6 +53,7 @@ class Publisher:
         self.thumbs: Thumbs | None = None
         self.aside: list[str] = []  # sidecars that a person changed
         self.by_hand = ledger.by_hand()
+        self.blank = ledger.blank()
         self.beside = _set_aside(self.folder, (step.cell.file for step in plan.steps))
         self.guard = "\n".join(
             (
@@ -119,6 +120,7 @@ class Publisher:
             "proof": spec.proof,
             "usd": row.usd / 1e6 if row else None,
             "nsfw": bool(row.nsfw) if row and row.nsfw is not None else None,
+            "blank": self.blank.get((row.key, row.take)) if row else None,
             "made_at": iso(row.at) if row else None,
             "by_hand": self.by_hand.get(row.request) if row else None,
             "set_aside": self.beside.get(cell.file, []),
@@ -129,6 +131,12 @@ class Publisher:
         if spec.proof:
             return "the offline proof renderer, not the model"
         return "an emulator of the gateways, not the model" if self.manifest.rehearsal else spec.model
+
+    def original(self, row: PictureRow) -> dict[str, Json]:
+        """The kept original; ``blank``: what is strange about one that shows nothing."""
+        facts: dict[str, Json] = {"path": f"{PRIVATE}/{row.original}", "sha256": row.sha256, "bytes": row.bytes}
+        word = self.blank.get((row.key, row.take))
+        return facts | {"blank": word} if word else facts
 
     def difference(self, row: PictureRow, spec: Spec) -> str | None:
         """How a picture's size differs from what was asked for, where the model's table names that."""
@@ -207,7 +215,7 @@ class Publisher:
             "nsfw": None if row.nsfw is None else bool(row.nsfw),
             "request": row.request,
             "request_at_gateway": remote or None,
-            "original": {"path": f"{PRIVATE}/{row.original}", "sha256": row.sha256, "bytes": row.bytes},
+            "original": self.original(row),
             "by_hand": self.by_hand.get(row.request),
             "cells": [
                 {

@@ -14,9 +14,10 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.approvals import Approvals, read_approvals
+from pipeline.decoding import decode
 from pipeline.expand import PRIVATE
 from pipeline.ledger import Ledger, PictureRow
-from pipeline.media import MAX_BYTES, THUMB_BOX, decode, thumbnail, write
+from pipeline.media import MAX_BYTES, THUMB_BOX, thumbnail, write
 from pipeline.paths import read_bytes
 from pipeline.plan import Plan, Step
 from pipeline.publish.past import Past, Standing
@@ -75,6 +76,7 @@ class _Showing:
         self.files = plan.snapshot.files
         self.providers = ledger.providers()
         self.by_hand = ledger.by_hand()
+        self.blank = ledger.blank()
         self.serial = ledger.serial()
         self.lacking: dict[str, tuple[Path, tuple[int, int]]] = {}
         self.past = Past(plan, ledger, self.provider, self.thumb)
@@ -174,6 +176,7 @@ class _Showing:
             history=self.past.history(label, cell.picture, row),
             stale=self.plan.stale.get(label, ""),
             nsfw=bool(row and row.nsfw),
+            blank=self.blank.get((row.key, row.take), "") if row else "",
         )
 
     def state(self, step: Step, standing: Standing | None) -> State:
@@ -231,7 +234,7 @@ class _Showing:
 
     def make(self, name: str, original: Path, box: tuple[int, int]) -> None:
         try:
-            small = thumbnail(decode(read_bytes(original, MAX_BYTES)), box)
+            small = thumbnail(decode(read_bytes(original, MAX_BYTES), still=False), box)
             write(f"{self.folder}/{THUMBS}/{name}", small, str(self.folder))
         except Exception:  # whatever it is, the run's work is done: the sheet is drawn without this thumbnail
             return

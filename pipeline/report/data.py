@@ -54,6 +54,7 @@ def data(sheet: SheetView, thumbs: Mapping[str, str], *, served: bool = False) -
         },
         "decisions": {key: [_decision(each) for each in said] for key, said in sheet.decisions.items()},
         "stale": {str(index): tile.stale for index, tile in enumerate(sheet.tiles) if tile.stale},
+        "blank": {str(index): tile.blank for index, tile in enumerate(sheet.tiles) if tile.blank},
         "commands": {"retake": sheet.retake},
         "thumbs": {"count": len(names), "block": BLOCK, **({"urls": [thumbs[n] for n in names]} if served else {})},
         "served": {**SERVED, "who": sheet.reviewer} if served else False,

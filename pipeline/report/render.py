@@ -161,7 +161,7 @@ def _captions(sheet: SheetView) -> dict[str, tuple[str, str]]:
     texts: dict[str, str] = {}
     for tile in sheet.tiles:
         if tile.thumb:
-            labels.setdefault(tile.thumb, []).append(tile.label)
+            labels.setdefault(tile.thumb, []).append(f"{tile.label} ({tile.blank})" if tile.blank else tile.label)
             before = tile.history[-1].text if tile.state == "stale" and tile.history else None
             texts.setdefault(tile.thumb, tile.text if before is None else before)
     for name, shown in labels.items():

@@ -104,6 +104,7 @@ class TileView:
     history: tuple[PastView, ...] = ()  # oldest first
     stale: str = ""  # what changed since it was approved
     nsfw: bool = False  # flagged by the gateway's own check
+    blank: str = ""  # "one colour" or "transparent", of one that shows nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             body = json.loads(raw)
         except ValueError:  # the bytes of an upload
-            body = None
+            body = raw
         server = self.server
         server.local.client = self.headers.get("x-client-request-id", "")
         asked = Asked(self.command, self.path, body, _kind(self.command, self.path, body))

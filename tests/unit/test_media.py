@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from pipeline import media
+from pipeline import decoding, media
 from pipeline.addresses import Reach
+from pipeline.decoding import decode
 from pipeline.errors import DownloadError, KeepError, MediaError, WrongPicture
-from pipeline.media import PictureJob, Rendition, decode, encode, finish, thumbnail, write
+from pipeline.media import PictureJob, Rendition, encode, finish, thumbnail, write
 from pipeline.types import RemoteImage
 
 
@@ -210,7 +211,7 @@ def test_what_fails_after_decoding_is_a_failure_of_this_machine(
 
 def test_a_codec_that_is_missing_is_a_failure_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A WebP picture is no damaged picture where Pillow has no WebP."""
-    monkeypatch.setattr(media, "codec_fault", lambda kind: "no WEBP here" if kind == "webp" else "")
+    monkeypatch.setattr(decoding, "codec_fault", lambda kind: "no WEBP here" if kind == "webp" else "")
     with pytest.raises(KeepError, match="no WEBP here"):
         decode(picture("WEBP"))
     assert decode(picture("PNG")).size == (96, 64)

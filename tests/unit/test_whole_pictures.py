@@ -160,7 +160,7 @@ def test_a_picture_that_is_cut_is_no_picture(data: bytes, missing: int, coding: 
     with pytest.raises(DownloadError, match=rf"did not come whole: {len(data) - missing} of {len(data)} bytes came"):
         fetched(head(f"Content-Length: {len(data)}", f"Content-Encoding: {coding}"), data[:-missing])
     came = fetched(head(f"Content-Encoding: {coding}"), data[:-missing])
-    assert not media._is_whole(came)
+    assert not media.is_whole(came)
 
 
 def test_a_cut_picture_that_is_held_is_late(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import { $ } from "./dom.js";
  *   totals: {name: string, value: string, tone: string}[], bar: [string, number, number][], notice: string, dimensions: Dimension[],
  *   tags: {values: string[], of: number[][]}, texts: string[], reasons: string[], slotsets: number[][],
  *   references: Reference[], tiles: Columns, history: Object<string, Earlier[]>, decisions: Object<string, Kept[]>,
- *   stale: Object<string, string>, commands: {retake: string},
+ *   stale: Object<string, string>, blank: Object<string, string>, commands: {retake: string},
  *   thumbs: {count: number, block: number, urls?: string[]}, served: false | {decisions: string, data: string, who: string}}} Sheet
  */
 
@@ -82,6 +82,12 @@ export function altOf(tile) {
   const shown = standingOf(tile)?.text; // what is shown was made from that
   const text = (shown ?? sheet.texts[sheet.tiles.text[tile]]).replace(/\s+/g, " ").trim();
   return `${sheet.tiles.label[tile]}: ${text.length > 160 ? text.slice(0, 160).trimEnd() + "…" : text}`;
+}
+
+/** @param {number} tile @returns {string} how a picture shows nothing; empty for all others */
+export function blankWords(tile) {
+  const word = sheet.blank[tile];
+  return word === "one colour" ? "all of one colour" : word ? "fully transparent" : "";
 }
 
 /** The lines of the blocks of thumbnails that were looked into. @type {Map<number, string[]>} */

@@ -1,6 +1,6 @@
 /** What stands beside a large picture: the decision, the prompt, parameters, files, earlier takes. */
 
-import { sheet, standingOf, stateOf, thumbAddress, valueOf } from "./data.js";
+import { blankWords, sheet, standingOf, stateOf, thumbAddress, valueOf } from "./data.js";
 import { canDecide, decisionOf, decisionOn } from "./decisions.js";
 import { $, copyText, make, mark, moment, shellWord } from "./dom.js";
 import { hasDraft } from "./drafts.js";
@@ -35,6 +35,7 @@ function fillTrouble(tile) {
   if (state !== "done") lines.push(`${state[0].toUpperCase()}${state.slice(1)}${reason ? ": " + reason : ""}`);
   else if (reason) lines.push(`${reason[0].toUpperCase()}${reason.slice(1)}.`);
   if (stale !== undefined) lines.push(`Approved before, but ${stale}.`);
+  if (sheet.blank[tile]) lines.push(`Shows nothing: it is ${blankWords(tile)}.`);
   if (sheet.tiles.nsfw[tile]) lines.push("The gateway's own check has flagged this picture.");
   const trouble = $("box-trouble");
   trouble.hidden = lines.length === 0;

@@ -1,6 +1,6 @@
 /** One picture on the sheet: its thumbnail, its state, its caption, the decision on it. */
 
-import { altOf, dimension, originalOf, sheet, stateOf, thumbAddress, valueOf } from "./data.js";
+import { altOf, blankWords, dimension, originalOf, sheet, stateOf, thumbAddress, valueOf } from "./data.js";
 import { canDecide, decisionOf } from "./decisions.js";
 import { make, mark } from "./dom.js";
 import { app } from "./state.js";
@@ -62,16 +62,18 @@ function inside(tile) {
     image.decoding = "async";
     image.src = address;
     image.draggable = false;
-    return state === "done" ? [image] : [image, flag(state, reason)];
+    if (state !== "done") return [image, flag(state, name(state), reason)];
+    return sheet.blank[tile] ? [image, flag("uncertain", name(sheet.blank[tile]), `It is ${blankWords(tile)}.`)] : [image];
   }
   if (sheet.tiles.thumb[tile] >= 0) return [make("span", "coming"), make("span", "sr", altOf(tile))];
   const words = make("span", "state", [mark(state), state === "done" ? " No preview" : ` ${name(state)}`]);
   return [make("span", "blank", [words, make("span", "reason", reason), make("span", "sr", altOf(tile))])];
 }
 
-/** @param {string} state @param {string} reason @returns {any} */
-function flag(state, reason) {
-  const element = make("span", "flag", [mark(state), ` ${name(state)}`]);
+/** @param {string} shape @param {string} words @param {string} reason @returns {any} */
+function flag(shape, words, reason) {
+  const element = make("span", "flag", [mark(shape), ` ${words}`]);
+  element.dataset.state = shape;
   element.title = reason;
   return element;
 }
