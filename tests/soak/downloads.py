@@ -123,7 +123,7 @@ def campaign(scale: float) -> Iterator[Row]:
     script = Script(pictures, chance)
     with shopping(script.way) as shop, Watch(folder / "out", shop) as watch:
         manifest = ordered(folder, shop, pictures)
-        env = pace(SPEED, pipeline__media__DOWNLOAD_SECONDS=SECONDS)
+        env = pace(SPEED, pipeline__fetching__DOWNLOAD_SECONDS=SECONDS)
         kills = sum(killed(shop, manifest, env, pictures, chance, folder) for _ in range(max(1, round(KILLS * scale))))
         runs = 0
         done = {"done": 0, "cells": 1}

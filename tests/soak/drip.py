@@ -50,7 +50,7 @@ def campaign(scale: float) -> Iterator[Row]:
 
     full, log = scale > 0.5, folder / "log.txt"
     fetches = {} if full else {"pipeline__engine__finish__FETCHES": FETCHES}
-    env = pace(50.0, pipeline__media__DOWNLOAD_SECONDS=DEADLINE if full else SHORT, **fetches)
+    env = pace(50.0, pipeline__fetching__DOWNLOAD_SECONDS=DEADLINE if full else SHORT, **fetches)
     with shopping(choose) as shop:
         manifest = ordered(folder, shop, pictures)
         beside = others(manifest, shop, pictures - DRIPPERS, log)
@@ -76,7 +76,7 @@ def campaign(scale: float) -> Iterator[Row]:
 
 def others(manifest: Path, shop: Shop, number: int, log: Path) -> int:
     """A run that is killed when it has made so many pictures that don't drip; how many dripped beside them."""
-    env = pace(50.0, pipeline__media__DOWNLOAD_SECONDS=PATIENT)
+    env = pace(50.0, pipeline__fetching__DOWNLOAD_SECONDS=PATIENT)
     process = start(manifest, "--allow-private", env=env, log=log)
     guard = threading.Timer(LONGEST, process.kill)  # no measure: without drippers in the way it takes some seconds
     guard.start()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from pipeline import media
+from pipeline import fetching, media
 from pipeline.addresses import Reach
 from pipeline.errors import DownloadError, KeepError, MediaError, WrongPicture
 from pipeline.media import PictureJob, Rendition, decode, encode, finish, thumbnail, write
@@ -262,7 +262,7 @@ def test_only_web_addresses_are_fetched(url: str) -> None:
 
 def test_a_server_that_drips_its_header_is_left_at_the_deadline(monkeypatch):
     """The deadline is that of the whole download, also of what comes before the first byte of the picture."""
-    monkeypatch.setattr(media, "DOWNLOAD_SECONDS", 0.3)
+    monkeypatch.setattr(fetching, "DOWNLOAD_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         ended = threading.Event()
 
