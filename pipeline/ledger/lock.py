@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.errors import LedgerError, LedgerLocked
+from pipeline.errors import LedgerError, LedgerLocked, printable
 from pipeline.ledger.seal import PRIVATE_FILE
 
 HOLDER = "lock"
@@ -37,7 +37,7 @@ class Holder:
 
     def __str__(self) -> str:
         """``pid 123 on studio-7 since 2026-11-21 03:00:12``."""
-        return f"pid {self.pid} on {self.host} since {self.since}"
+        return printable(f"pid {self.pid} on {self.host} since {self.since}")
 
     @property
     def here(self) -> bool:

@@ -15,7 +15,7 @@ ROOT = Path(pipeline.__file__).parent
 FLOORS: list[set[str]] = [
     {"pipeline"},
     {"errors", "addresses", "budget", "files", "kinds", "misfits", "paths"},
-    {"aside", "strict_yaml", "proxies"},
+    {"aside", "strict_yaml", "proxies", "causes"},
     {"types"},
     {"schema", "proof", "gateways", "references", "network", "votes"},
     {"prompt", "sources", "ledger", "fetching", "keys", "webhooks", "decisions"},
