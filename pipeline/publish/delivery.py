@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.errors import StorageError, UsageError
+from pipeline.files import rename_over, sync_file
 from pipeline.media import write
 from pipeline.paths import check_inside
 from pipeline.publish.previews import sharper
@@ -123,8 +124,8 @@ def _as_zip(sheet: SheetView, folder: Path, place: Path, inline: int, *, origina
             for path in files:  # stored: pictures are compressed already
                 archive.write(folder / path, path)
         with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(place)
+            sync_file(written.fileno())
+        rename_over(temporary, place)
     finally:
         temporary.unlink(missing_ok=True)
     return Delivery(place, thumbs, originals=len(files))
@@ -203,7 +204,7 @@ def _copy(source: Path, target: Path, root: Path) -> None:
     temporary = target.with_name(f".{os.getpid()}-{target.name}.part")
     try:
         shutil.copyfile(source, temporary)
-        temporary.replace(target)
+        rename_over(temporary, target)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(target if error.filename2 else error.filename)) from None
     finally:
