@@ -141,8 +141,8 @@ def test_nothing_that_can_be_locked_is_no_place_for_a_ledger(
     said = capsys.readouterr().err
     assert f"can't be locked ({os.strerror(code)}), and two runs at once could pay for one picture" in said
     assert "`outputs: {folder: …}`" in said
-    for command in ("plan", "status", "verify"):
-        assert main([command, str(manifest), "-q"]) == 0
+    for name in ("plan", "status", "verify"):
+        assert main([name, str(manifest), "-q"]) == 0
     with locked(tmp_path):
         pass
 
