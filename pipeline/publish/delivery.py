@@ -139,7 +139,8 @@ def deliver_pdf(sheet: SheetView, folder: Path, target: Path) -> int:
         StorageError: when the file can't be written.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="pipeline-sheet-") as place:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="pipeline-pdf-", dir=target.parent) as place:  # see print_pdf
             write_jpegs(sheet, folder / THUMBS, Path(place, _BESIDE))
             thumbs = choose(sheet, Path(place, _BESIDE), _BESIDE, inline=0)
             page = Path(place, SHEET)
