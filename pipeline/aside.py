@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
-from pipeline.files import sync_folder, write_whole
+from pipeline.files import rename_over, sync_folder, write_whole
 
 Word: TypeAlias = Literal["edited", "wrong"]
 
@@ -35,7 +35,7 @@ def set_aside(path: Path, word: Word, data: bytes | None = None) -> Path:
     if data is not None and target is free:
         write_whole(target, data)
     if data is None:
-        path.replace(target)  # over the same bytes, or over nothing
+        rename_over(path, target)  # over the same bytes, or over nothing
         sync_folder(path.parent)
     return target
 

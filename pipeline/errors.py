@@ -138,15 +138,18 @@ class MediaError(PipelineError):
 
 
 class DownloadError(MediaError):
-    """A picture could not be fetched; ``gone`` when its link has expired (403, 404, 410)."""
+    """A picture could not be fetched; ``gone`` when its link has expired (403, 404, 410), ``final`` when no other try
+    can help while this machine is as it is (a certificate that it doesn't trust).
+    """
 
-    def __init__(self, message: str, *, gone: bool = False) -> None:
+    def __init__(self, message: str, *, gone: bool = False, final: bool = False) -> None:
         super().__init__(message)
         self.gone = gone
+        self.final = final
 
     def __reduce__(self) -> tuple[type[DownloadError], tuple[str], dict[str, bool]]:
         """Survive the way back from a worker process."""
-        return type(self), (str(self),), {"gone": self.gone}
+        return type(self), (str(self),), {"gone": self.gone, "final": self.final}
 
 
 class ForeignFile(MediaError):

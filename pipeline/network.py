@@ -10,12 +10,13 @@ import math
 import socket
 import ssl
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
 
 import anyio
+import certifi
 import httpx
 
 from pipeline.addresses import Reach, is_public, refusal
@@ -65,12 +66,21 @@ async def resolve(host: str) -> list[str]:
 def connector(proxy: str | None = None) -> httpx.AsyncBaseTransport:
     """What connects, for one host or for one proxy."""
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-    return httpx.AsyncHTTPTransport(verify=_ssl_context(), limits=limits, proxy=proxy)
+    context = _ssl_context()
+    before = httpx.Proxy(proxy, ssl_context=context if proxy.lower().startswith("https:") else None) if proxy else None
+    return httpx.AsyncHTTPTransport(verify=context, limits=limits, proxy=before)
 
 
 @cache
 def _ssl_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
+    """What trusts the authorities of ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, which OpenSSL reads itself, or those of
+    this machine; where it has none (a slim container), those that come with httpx.
+    """
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    if not (paths.cafile or paths.capath):
+        context.load_verify_locations(certifi.where())
+    return context
 
 
 @dataclass(slots=True)
@@ -167,15 +177,16 @@ class Departure:
 
 async def _checked_addresses(host: str) -> list[str]:
     """The addresses of a host, unless one of them is not public."""
+    words = "there is no such host"
     try:
         addresses = await resolve(host)
-    except (OSError, UnicodeError):
-        addresses = []
+    except (OSError, UnicodeError) as error:
+        addresses, words = [], getattr(error, "strerror", None) or words
     for address in addresses:
         if not is_public(ip_address(address)):
             raise Forbidden(f"{_clipped(host)} is in a private network, at {address}")
     if not addresses:
-        raise httpx.ConnectError("there is no such host")
+        raise httpx.ConnectError(f"{_clipped(host)}: {words}")
     return addresses
 
 
@@ -203,31 +214,55 @@ class Body:
     packed: str = ""
 
 
-async def body(response: httpx.Response, most: int, until: float = math.inf) -> Body:
-    """A response's body, as far as it came ``until`` then (in the event loop's time).
-
-    The bytes say what they are, as headers are often wrong: what begins as gzip is unpacked once, and so is what is
-    called ``deflate`` and is that; all else stays as it came. Neither what arrives nor what it unpacks to ever takes
-    more than ``most`` bytes: a few kB of gzip can be gigabytes.
+async def body(response: httpx.Response, most: int) -> Body:
+    """A response's body, as far as it came, unpacked (:func:`unpacked`). Neither what arrives nor what it unpacks to
+    ever takes more than ``most`` bytes: a few kB of gzip can be gigabytes.
 
     Raises:
         Oversized: when it is larger.
     """
-    came, cut = bytearray(), ""
+    came = bytearray()
+    cut = await read(response, came, most)
+    return unpacked(came, response.headers, most, cut)
+
+
+async def read(
+    response: httpx.Response, into: bytearray, most: int, until: Callable[[], float] = lambda: math.inf
+) -> str:
+    """Add to ``into`` what a response brings, as it comes, and return why that may not be all of it.
+
+    ``until``: until when (in the event loop's time) the next byte may take; asked whenever some came.
+
+    Raises:
+        Oversized: when there would be more than ``most`` bytes.
+        TimeoutError: when the next byte takes too long; those before it are there.
+    """
+    before, cut = len(into), ""
     try:
-        with anyio.CancelScope(deadline=until) as scope:
+        with anyio.CancelScope(deadline=until()) as scope:
             async for chunk in response.aiter_raw():
-                came += chunk
-                if len(came) > most:
+                into += chunk
+                if len(into) > most:
                     raise Oversized
+                scope.deadline = until()
         if scope.cancelled_caught:
-            cut = "it took too long"
+            raise TimeoutError
     except httpx.HTTPError as error:
         cut = f"the connection broke ({type(error).__name__})"
-    announced = response.headers.get("content-length", "")
-    if (came or cut) and announced.isdecimal() and announced.lstrip("0") != str(len(came)):
-        cut = f"{len(came)} of {announced[:20]} bytes came"
-    named = {name.lower() for name in response.headers.get_list("content-encoding", split_commas=True)}
+    came, announced = len(into) - before, response.headers.get("content-length", "")
+    if (came or cut) and announced.isdecimal() and announced.lstrip("0") != str(came):
+        cut = f"{came} of {announced[:20]} bytes came"
+    return cut
+
+
+def unpacked(came: bytes | bytearray, headers: httpx.Headers, most: int, cut: str = "") -> Body:
+    """What a body holds. The bytes say what they are, as headers are often wrong: what begins as gzip is unpacked once,
+    and so is what is called ``deflate`` and is that; all else stays as it came.
+
+    Raises:
+        Oversized: when it unpacks to more than ``most`` bytes.
+    """
+    named = {name.lower() for name in headers.get_list("content-encoding", split_commas=True)}
     data, flaw = _unpacked(bytes(came), most, deflate="deflate" in named)
     return Body(data, cut or flaw, ", ".join(sorted(named & _PACKED)))
 

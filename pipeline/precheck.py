@@ -5,6 +5,7 @@ A picture that is paid and can't be kept isn't lost, as its request stays open. 
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -67,7 +68,7 @@ def check_room(plan: Plan) -> Iterator[str]:
     model = plan.manifest.model
     specs = [picture.spec for picture in pictures.values()]
     pixels = sum(min(model.areas(spec.resolution, spec.aspect_ratio), default=0) for spec in specs)
-    free = shutil.disk_usage(_existing(folder)).free
+    free = _free(folder)
     if free < LEAST_BYTES * pixels:
         raise StorageError(
             f"{folder}: No space left: {_mb(free)} are free, and {len(pictures):,} pictures take "
@@ -76,6 +77,17 @@ def check_room(plan: Plan) -> Iterator[str]:
     likely = LIKELY_BYTES * pixels * (1 + len(to_write) / max(1, len(pictures)))
     if free < likely:
         yield f"{folder}: {_mb(free)} are free, and {len(pictures):,} pictures may take {_mb(likely)}"
+
+
+def _free(folder: Path) -> float:
+    """Bytes that are free for a folder; without end where its file system doesn't say (some in FUSE say that all is
+    0).
+    """
+    try:
+        usage = shutil.disk_usage(_existing(folder))
+    except OSError:
+        return math.inf
+    return usage.free if usage.total else math.inf
 
 
 def check_folder(folder: Path) -> None:

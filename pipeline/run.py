@@ -16,6 +16,7 @@ import anyio
 
 from pipeline.addresses import PUBLIC, Reach
 from pipeline.budget import Budget
+from pipeline.causes import check_authorities
 from pipeline.engine import Engine, Event, Order, Outcome
 from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal
@@ -116,13 +117,17 @@ def keys_for(plan: Plan) -> dict[str, str]:
 
 
 def check_way(plan: Plan) -> None:
-    """Whether the gateways that a plan needs can be called through the proxies of the environment.
+    """Whether the gateways that a plan needs can be called: through the proxies, and with the authorities, that the
+    environment names.
 
     Raises:
-        PipelineError: when a proxy can't be used; nothing was started then.
+        PipelineError: when they can't; nothing was started then.
     """
     places = ([p.base_url] if p.base_url else DIALECTS[p.offer.gateway].origins for p in _needed(plan))
-    check_proxies(url for urls in places for url in urls)
+    called = [url for urls in places for url in urls]
+    if any(url.startswith("https:") for url in called):
+        check_authorities()
+    check_proxies(called)
 
 
 def _needed(plan: Plan) -> tuple[Provider, ...]:

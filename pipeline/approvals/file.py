@@ -164,16 +164,16 @@ def _escaped(sign: str) -> str:
 def locked(folder: Path) -> Iterator[None]:
     """For as long as the file is read and written again, no other process does. Held by a folder, as a file that is
     written whole is another one afterwards.
+
+    Where a file system locks no folders (a share), nothing is held: only a vote of the same moment could be lost.
     """
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise PipelineError(f"{folder}: can't be read: {error.strerror}") from None
     try:
-        try:
+        with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError as error:
-            raise StorageError(f"{folder}: can't be locked ({error.strerror}): keep it on a local disk") from None
         yield
     finally:
         os.close(handle)

@@ -54,7 +54,10 @@ def init(arguments: argparse.Namespace, console: Console) -> int:
         raise PipelineError(f"{target / 'campaign.yaml'}: is there already; choose another folder")
     try:
         with as_file(files("pipeline").joinpath("template")) as template:
-            shutil.copytree(template, target, dirs_exist_ok=True)
+            for path in sorted(template.rglob("*")):  # without times and permissions, which a share may not take
+                if path.is_file() and path.suffix != ".pyc":
+                    (target / path.relative_to(template)).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, target / path.relative_to(template))
         (target / "manifest.schema.json").write_text(schema_text("manifest"), "utf-8")
         if not (target / ".gitignore").exists():
             (target / ".gitignore").write_text("/out/\n", "utf-8")

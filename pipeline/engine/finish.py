@@ -50,8 +50,13 @@ class Finish:
             if not errors:
                 return
             self.drive.rest = self.left
+            if any(error.final for error in errors.values()):
+                break
             await anyio.sleep(wait)
         reason = str(errors[min(errors)])
+        if final := next((error for error in errors.values() if error.final), None):
+            self.session.stumble(final)  # each other picture would be paid, and not had either
+            raise StillOpen(f"{final}; its request stays open, and the next run fetches it again, free")
         old = time.time() - (self.order.sent or self.drive.started) > EXPIRES
         if not old or not all(error.gone for error in errors.values()):
             raise StillOpen(reason)

@@ -15,7 +15,7 @@ from pipeline.engine.carry import Carrier
 from pipeline.engine.hints import Hints
 from pipeline.engine.journal import Journal, Write
 from pipeline.engine.orders import Event, Order, Outcome
-from pipeline.errors import KeepError, StorageError
+from pipeline.errors import DownloadError, KeepError, StorageError
 from pipeline.ledger import Ledger
 
 STUMBLES = 3
@@ -65,8 +65,8 @@ class Session:
         self.halted = self.halted or error
         return error
 
-    def stumble(self, error: KeepError) -> None:
-        """This machine could not keep a paid picture. One may be special; several in a row are not.
+    def stumble(self, error: KeepError | DownloadError) -> None:
+        """This machine could not fetch or keep a paid picture. One may be special; several in a row are not.
 
         Raises:
             StorageError: when nothing more should be asked for.

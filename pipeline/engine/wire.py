@@ -21,6 +21,7 @@ import anyio
 import httpx
 
 from pipeline.addresses import PUBLIC, Reach
+from pipeline.causes import cause_of, proxy_refusal
 from pipeline.errors import LaneStopped, LostAnswer, Refused, RequestError, TryLater
 from pipeline.network import Departure, Forbidden, Oversized, body, client
 from pipeline.proxies import UnusableProxy
@@ -108,7 +109,8 @@ class Wire:
             if call.paid:  # which is called where the manifest says
                 return LaneStopped("the call can't be made: check base_url and the provider's options")
             return _uncallable(call)(_UNCALLABLE)
-        return TryLater(f"can't reach the gateway ({type(error).__name__}{_cause(error)})")
+        cause = cause_of(error)
+        return (LaneStopped if cause.final else TryLater)(f"can't reach the gateway ({type(error).__name__}{cause})")
 
     async def _exchange(self, idle: httpx.AsyncClient, call: Call, departure: Departure) -> Answer:
         headers = {**call.headers, **(self._headers if _origin(call.url) in self._origins else {})}
@@ -118,6 +120,9 @@ class Wire:
             content = json.dumps(call.json, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         told_of: dict[str, object] = {"trace": departure}
         async with idle.stream(call.method, call.url, content=content, headers=headers, extensions=told_of) as response:
+            if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+                departure.left = False  # a proxy before an http:// address: it passed nothing on
+                raise LaneStopped(f"can't reach the gateway: {proxy_refusal(response.status_code).words}")
             came = await body(response, MAX_ANSWER)
             heads = {name.lower(): value for name, value in response.headers.items()}
         try:
@@ -170,13 +175,6 @@ def _lost(call: Call, error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"no whole answer within {call.seconds:g} s"
     return f"the connection broke ({type(error).__name__})"
-
-
-def _cause(error: BaseException) -> str:
-    """What was behind a failed connection, for people: no such host, refused, a certificate."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner
-    return f": {str(error)[:200]}" if isinstance(error, OSError | httpx.TransportError) and str(error) else ""
 
 
 def _uncallable(call: Call) -> type[RequestError]:

@@ -13,7 +13,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.files import sync_folder
+from pipeline.files import sync_file, sync_folder
 from pipeline.ledger.seal import BACKUPS, PRIVATE_FILE
 
 KEPT = 3
@@ -66,7 +66,7 @@ def back_up(db: sqlite3.Connection, folder: Path, serial: int) -> None:
         os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))  # SQLite fills an empty file
         db.execute("VACUUM INTO ?", (str(new),))
         with new.open("rb") as file:
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         new.replace(place / f"ledger-{serial:010d}-{digest[:16]}.sqlite")
         sync_folder(place)

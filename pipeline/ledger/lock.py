@@ -1,6 +1,7 @@
 """Who holds a campaign: one writer at a time, by a lock that the kernel frees when its holder ends, however it ends.
 
-The lock is on the private folder itself, which nobody removes by mistake; the file in it only says who holds it.
+The lock is on the private folder itself, which nobody removes by mistake, and on the file in it that says who holds it:
+some network shares lock only files that are open for writing, and only those for all of their machines.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.errors import LedgerError, LedgerLocked
+from pipeline.errors import LedgerError, LedgerLocked, printable
 from pipeline.ledger.seal import PRIVATE_FILE
 
 HOLDER = "lock"
@@ -37,7 +38,7 @@ class Holder:
 
     def __str__(self) -> str:
         """``pid 123 on studio-7 since 2026-11-21 03:00:12``."""
-        return f"pid {self.pid} on {self.host} since {self.since}"
+        return printable(f"pid {self.pid} on {self.host} since {self.since}")
 
     @property
     def here(self) -> bool:
@@ -53,35 +54,50 @@ def lock(folder: Path) -> Iterator[None]:
         LedgerLocked: while another process holds it.
         LedgerError: where nothing can be locked.
     """
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise LedgerError(f"{folder}: can't be opened: {error.strerror}") from None
-    try:
-        try:
-            _take(handle)
-        except BlockingIOError:
-            raise _locked(folder) from None
-        except OSError as error:
-            text = f"{folder}: can't be locked ({error.strerror}): keep the output folder on a local disk"
-            raise LedgerError(text) from None
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        me = Holder(os.getpid(), socket.gethostname(), since, _start(os.getpid()))
-        try:
-            file = os.open(
-                folder / HOLDER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE
+    with contextlib.ExitStack() as stack:
+        why = _taken(folder, _opened(folder, os.O_RDONLY, stack, "opened"))
+        file = _opened(folder / HOLDER, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, stack, "written")
+        if _taken(folder, file) and why:
+            raise LedgerError(
+                f"{folder}: can't be locked ({why}), and two runs at once could pay for one picture: keep the output "
+                "folder on a local disk (`outputs: {folder: …}`), and copy to the share what was made"
             )
-            with open(file, "w", encoding="utf-8") as out:  # noqa: PTH123  # with a mode
-                out.write(json.dumps(asdict(me)) + "\n")
+        me = Holder(os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S"), _start(os.getpid()))
+        try:
+            os.ftruncate(file, 0)
+            os.write(file, json.dumps(asdict(me)).encode() + b"\n")
         except OSError as error:
             raise LedgerError(f"{folder / HOLDER}: can't be written: {error.strerror}") from None
         yield
-    finally:
-        os.close(handle)
+
+
+def _opened(path: Path, flags: int, stack: contextlib.ExitStack, verb: str) -> int:
+    """A folder or file, open until the stack is closed."""
+    try:
+        handle = os.open(path, flags | os.O_CLOEXEC, PRIVATE_FILE)
+    except OSError as error:
+        raise LedgerError(f"{path}: can't be {verb}: {error.strerror}") from None
+    stack.callback(os.close, handle)
+    return handle
+
+
+def _taken(folder: Path, handle: int) -> str:
+    """Lock what is open; returns why its file system can't, if it can't.
+
+    Raises:
+        LedgerLocked: while another process holds it.
+    """
+    try:
+        _take(handle)
+    except BlockingIOError:
+        raise _locked(folder) from None
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _take(handle: int) -> None:
-    """Lock an open folder, waiting no longer than others may glance at it."""
+    """Lock what is open, waiting no longer than others may glance at it."""
     until = time.monotonic() + GLANCE
     while True:
         try:
@@ -109,8 +125,12 @@ def _locked(folder: Path) -> LedgerLocked:
 
 def held(folder: Path) -> bool:
     """Whether a process holds the campaign now."""
+    return _is_locked(folder) or _is_locked(folder / HOLDER)
+
+
+def _is_locked(path: Path) -> bool:
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:

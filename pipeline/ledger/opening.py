@@ -15,6 +15,8 @@ from pipeline.ledger.lock import held, lock
 from pipeline.ledger.schema import VERSION, create, migrate
 from pipeline.ledger.seal import PRIVATE_FILE, Seal, newer
 
+_DISK = "a ledger needs a local disk, as few shares do what SQLite asks of them: `outputs: {folder: …}`"
+
 
 @contextlib.contextmanager
 def open_ledger(folder: Path, campaign: str) -> Iterator[Ledger]:
@@ -113,10 +115,10 @@ def create_ledger(seal: Seal, campaign: str, identity: str) -> None:
             db.execute("COMMIT")
             # Not earlier: the checkpoint of a closing WAL fails without a word, and its pages would stay behind.
             if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-                raise sqlite3.OperationalError("no write-ahead log can be had")
+                raise sqlite3.OperationalError("no write-ahead log can be kept there")
         new.replace(seal.path)
     except (sqlite3.Error, OSError) as error:
-        raise LedgerError(f"{seal.path}: can't be made: {error}") from None
+        raise LedgerError(f"{seal.path}: can't be made: {error}; {_DISK}") from None
     seal.begin(campaign, identity)
     seal.set(0)
 
@@ -171,7 +173,7 @@ def _opening(seal: Seal) -> Iterator[None]:
     try:
         yield
     except (sqlite3.OperationalError, OSError) as error:
-        text = f"{seal.path}: the ledger can't be opened: {error}; check the folder's permissions"
+        text = f"{seal.path}: the ledger can't be opened: {error}; check the folder's permissions; {_DISK}"
         raise LedgerError(text) from None
     except (sqlite3.Error, ValueError, TypeError) as error:
         raise LedgerError(f"{seal.path}: the ledger is damaged ({error}): {seal.help()}") from None

@@ -117,7 +117,7 @@ def _set_aside(seal: Seal) -> Path | None:
     aside.mkdir(mode=0o700)
     marker = folder / MARKER
     if marker.is_file():
-        shutil.copy(marker, aside)
+        shutil.copyfile(marker, aside / MARKER)
     elif marker.exists():
         marker.replace(aside / MARKER)
     seal.restoring()
@@ -160,7 +160,8 @@ def _copied(source: Path, folder: Path) -> _Copy:
             shutil.copyfile(f"{source}-wal", f"{copy}-wal")
     except (OSError, shutil.SpecialFileError) as error:
         raise LedgerError(f"{source}: can't be copied: {getattr(error, 'strerror', None) or error}") from None
-    copy.chmod(0o600)
+    with contextlib.suppress(OSError):  # a share has its own permissions
+        copy.chmod(0o600)
     try:
         found = _contents(copy)
     except (sqlite3.Error, KeyError, ValueError) as error:

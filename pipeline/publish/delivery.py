@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.errors import StorageError, UsageError
+from pipeline.files import rename_over, sync_file
 from pipeline.media import write
 from pipeline.paths import check_inside
 from pipeline.publish.previews import sharper
@@ -123,8 +124,8 @@ def _as_zip(sheet: SheetView, folder: Path, place: Path, inline: int, *, origina
             for path in files:  # stored: pictures are compressed already
                 archive.write(folder / path, path)
         with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(place)
+            sync_file(written.fileno())
+        rename_over(temporary, place)
     finally:
         temporary.unlink(missing_ok=True)
     return Delivery(place, thumbs, originals=len(files))
@@ -138,7 +139,8 @@ def deliver_pdf(sheet: SheetView, folder: Path, target: Path) -> int:
         StorageError: when the file can't be written.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="pipeline-sheet-") as place:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="pipeline-pdf-", dir=target.parent) as place:  # see print_pdf
             write_jpegs(sheet, folder / THUMBS, Path(place, _BESIDE))
             thumbs = choose(sheet, Path(place, _BESIDE), _BESIDE, inline=0)
             page = Path(place, SHEET)
@@ -203,7 +205,7 @@ def _copy(source: Path, target: Path, root: Path) -> None:
     temporary = target.with_name(f".{os.getpid()}-{target.name}.part")
     try:
         shutil.copyfile(source, temporary)
-        temporary.replace(target)
+        rename_over(temporary, target)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(target if error.filename2 else error.filename)) from None
     finally:

@@ -15,6 +15,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.approvals import Approvals, read_approvals
 from pipeline.decoding import decode
+from pipeline.errors import printable
 from pipeline.expand import PRIVATE
 from pipeline.ledger import Ledger, PictureRow
 from pipeline.media import MAX_BYTES, THUMB_BOX, thumbnail, write
@@ -260,22 +261,22 @@ def git_commit(file: Path) -> str | None:
     folder = file.parent
     try:
         _git(folder, "ls-files", "--error-unmatch", "--", file.name)
-        head = _git(folder, "rev-parse", "--short", "HEAD")
+        head = _git(folder, "rev-parse", "--short", "HEAD").decode("ascii")
         dirty = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return head + ("+" if dirty else "")
 
 
 def git_user(folder: Path) -> str:
-    """Who commits there; empty where Git doesn't know."""
+    """Who commits there; empty where Git doesn't know, or knows it in another encoding than UTF-8."""
     try:
-        return _git(folder, "config", "user.name")
-    except (OSError, subprocess.SubprocessError):
+        return printable(_git(folder, "config", "user.name").decode())
+    except (OSError, ValueError, subprocess.SubprocessError):
         return ""
 
 
-def _git(folder: Path, *words: str) -> str:
+def _git(folder: Path, *words: str) -> bytes:
+    """What Git says, in bytes: names of people and files have whatever encoding they were typed in."""
     line = ["git", "-C", str(folder), *words]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603  # fixed words
-    return done.stdout.strip()
+    return subprocess.run(line, capture_output=True, timeout=5, check=True).stdout.strip()  # noqa: S603  # fixed words

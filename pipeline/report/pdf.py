@@ -48,11 +48,16 @@ def print_pdf(page: Path, target: Path, *, seconds: float = SECONDS) -> int:
         OSError: when the PDF can't be written.
     """
     browser = find_chromium()
-    with tempfile.TemporaryDirectory(prefix="pipeline-pdf-") as folder:
-        made = Path(folder, "sheet.pdf")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target, and not hidden: a browser that is a snap has a /tmp of its own, and sees little else.
+    with (
+        tempfile.TemporaryDirectory(prefix="pipeline-pdf-", dir=target.parent, ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(prefix="pipeline-pdf-", ignore_cleanup_errors=True) as profile,
+    ):
+        made = Path(folder, "sheet.pdf").absolute()
         try:
             done = subprocess.run(  # noqa: S603  # the user's browser, on our own page
-                [*_command(browser, folder), f"--print-to-pdf={made}", page.absolute().as_uri()],
+                [*_command(browser, profile), f"--print-to-pdf={made}", page.absolute().as_uri()],
                 capture_output=True,
                 stdin=subprocess.DEVNULL,
                 timeout=seconds,
@@ -67,14 +72,30 @@ def print_pdf(page: Path, target: Path, *, seconds: float = SECONDS) -> int:
             told = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
             why = printable("".join(f": {line[:300]}" for line in told))
             raise PipelineError(
-                f"{browser}: made no PDF (exit code {done.returncode}{why}); open the sheet in a browser and print it"
+                f"{browser}: made no PDF (exit code {done.returncode}{why}); {_snap(browser, target.parent)}open the "
+                "sheet in a browser and print it"
             )
     pages = max((int(first or second) for first, second in _PAGES.findall(data)), default=0)
     if not pages:
         raise PipelineError(f"{browser}: made a PDF without pages; open the sheet in a browser and print it")
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, data)
     return pages
+
+
+def _snap(browser: str, folder: Path) -> str:
+    """What to say of a browser that is a snap, as Ubuntu's are, also under other names."""
+    path = Path(browser)
+    try:
+        with path.open("rb") as file:
+            script = file.read(4096)
+    except OSError:
+        script = b""
+    if not ("/snap/" in browser or path.resolve().name == "snap" or (script.startswith(b"#!") and b"snap" in script)):
+        return ""
+    return (
+        f"this browser is a snap, which sees only your home folder, without hidden folders, and perhaps not "
+        f"{folder.absolute()}: let --pdf write there, or name another browser, CHROMIUM=/path/to/chromium; or "
+    )
 
 
 def _command(browser: str, folder: str) -> list[str]:

@@ -39,7 +39,7 @@ SPEED = 60.0
 STUBBORN = 9
 """Sendings that go wrong in a row, for a picture that outlasts a run."""
 SECONDS = 1.0
-"""That a picture may take to come: of the real 120."""
+"""In which a picture may come at any speed: of the real 120."""
 
 
 class Watch:
@@ -123,7 +123,7 @@ def campaign(scale: float) -> Iterator[Row]:
     script = Script(pictures, chance)
     with shopping(script.way) as shop, Watch(folder / "out", shop) as watch:
         manifest = ordered(folder, shop, pictures)
-        env = pace(SPEED, pipeline__media__DOWNLOAD_SECONDS=SECONDS)
+        env = pace(SPEED, pipeline__fetching__GRACE=SECONDS, pipeline__fetching__PAUSE=1 / SPEED)
         kills = sum(killed(shop, manifest, env, pictures, chance, folder) for _ in range(max(1, round(KILLS * scale))))
         runs = 0
         done = {"done": 0, "cells": 1}

@@ -27,7 +27,7 @@ from soak.ways import WHOLE
 DRIPPERS = 20
 OTHERS, FEWEST = 300, 100
 DEADLINE, SHORT = 4.0, 1.5
-"""Seconds that a picture may take to come, in a full soak and in a small one: of the real 120."""
+"""Seconds in which a picture may come at any speed, in a full soak and in a small one: of the real 120."""
 FETCHES = 2
 """Times that a small soak fetches a picture, of the real 5."""
 PATIENT = 1e6
@@ -50,7 +50,7 @@ def campaign(scale: float) -> Iterator[Row]:
 
     full, log = scale > 0.5, folder / "log.txt"
     fetches = {} if full else {"pipeline__engine__finish__FETCHES": FETCHES}
-    env = pace(50.0, pipeline__media__DOWNLOAD_SECONDS=DEADLINE if full else SHORT, **fetches)
+    env = pace(50.0, pipeline__fetching__GRACE=DEADLINE if full else SHORT, **fetches)
     with shopping(choose) as shop:
         manifest = ordered(folder, shop, pictures)
         beside = others(manifest, shop, pictures - DRIPPERS, log)
@@ -76,7 +76,8 @@ def campaign(scale: float) -> Iterator[Row]:
 
 def others(manifest: Path, shop: Shop, number: int, log: Path) -> int:
     """A run that is killed when it has made so many pictures that don't drip; how many dripped beside them."""
-    env = pace(50.0, pipeline__media__DOWNLOAD_SECONDS=PATIENT)
+    patience = dict.fromkeys(("STALL", "GRACE", "LONGEST"), PATIENT)
+    env = pace(50.0, **{f"pipeline__fetching__{name}": seconds for name, seconds in patience.items()})
     process = start(manifest, "--allow-private", env=env, log=log)
     guard = threading.Timer(LONGEST, process.kill)  # no measure: without drippers in the way it takes some seconds
     guard.start()

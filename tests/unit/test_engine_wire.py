@@ -122,7 +122,7 @@ def refusing() -> Iterator[str]:
                 connection, _ = listener.accept()
                 with connection:
                     connection.recv(65536)
-                    connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+                    connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
 
         thread = threading.Thread(target=refuse, daemon=True)
         thread.start()
@@ -145,7 +145,7 @@ def test_what_a_proxy_refuses_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> N
     with refusing() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.setenv("https_proxy", proxy)
-        with pytest.raises(TryLater, match="ProxyError"):
+        with pytest.raises(TryLater, match="ProxyError: the proxy answered 502 Bad Gateway"):
             anyio.run(main)
 
 
