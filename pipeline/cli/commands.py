@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import shutil
 from importlib.resources import as_file, files
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.approvals import read_approvals
+from pipeline.cli.console import Console, problem_json
 from pipeline.cli.money import show_money
 from pipeline.cli.rehearsal import check_reach, environment_places
 from pipeline.cli.saved import save_plan
@@ -26,12 +26,10 @@ from pipeline.cli.shared import (
     warn_of,
 )
 from pipeline.cli.show import (
-    Console,
     count,
     differing_words,
     plan_json,
     plan_lines,
-    problem_json,
     refusals_words,
     rejected_words,
     review_json,
@@ -69,7 +67,7 @@ def validate(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline validate``."""
     documents: list[dict[str, Any]] = []
     number = 0
-    for file in arguments.manifest:
+    for file in arguments.manifests:
         try:
             expansion = read_cells(arguments, environment_places(), file)
             read_approvals(expansion.manifest)
@@ -88,7 +86,7 @@ def validate(arguments: argparse.Namespace, console: Console) -> int:
                 f"{file}: {count(len(expansion.cells), 'cell')}, {count(len(expansion.pictures), 'picture')}: valid"
             )
     if arguments.json:
-        console.result(json.dumps(documents, indent=2, ensure_ascii=False))
+        console.answer = documents
     wrong = [document for document in documents if not document["ok"]]
     if wrong:
         console.note(f"{count(number, 'problem')} in {count(len(wrong), 'manifest')}")
@@ -105,7 +103,7 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
         _warn_of_room(made, console)
         budget = micro(arguments.budget)
         if arguments.json:
-            console.result(json.dumps(plan_json(made, budget), indent=2, ensure_ascii=False))
+            console.answer = plan_json(made, budget)
         else:
             for line in plan_lines(made, console, ledger, budget):
                 console.result(line)
@@ -192,7 +190,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
         "open_requests": [{"id": r.id, "label": r.label, "provider": r.provider, "state": r.state} for r in requests],
     }
     if arguments.json:
-        console.result(json.dumps(document, indent=2, ensure_ascii=False))
+        console.answer = document
         return 0
     rows = [
         (

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from pipeline.cli.show import Console, count
+from pipeline.cli.console import Console
+from pipeline.cli.show import count
 from pipeline.engine import Event
 from pipeline.types import dollars
 

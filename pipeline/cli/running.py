@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pipeline.addresses import Reach
 from pipeline.approvals import Approvals, read_approvals
 from pipeline.budget import Cap
 from pipeline.cli.adopt import tell_of_aside
+from pipeline.cli.console import Console
 from pipeline.cli.rehearsal import Places, called_at, check_reach, forget_open
 from pipeline.cli.saved import check_inputs, read_plan
 from pipeline.cli.shared import (
@@ -29,7 +29,7 @@ from pipeline.cli.shared import (
     warn_of,
 )
 from pipeline.cli.sheets import tell_of_thumbs
-from pipeline.cli.show import Console, count, held_words, refusals_words, rejected_words, review_json, spent_words
+from pipeline.cli.show import count, held_words, refusals_words, rejected_words, review_json, spent_words
 from pipeline.errors import ManifestError, PipelineError
 from pipeline.executors import default_workers, find_executor, open_executor
 from pipeline.expand import expand
@@ -120,7 +120,7 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         "sheet": str(sheet),
     }
     if arguments.json:
-        console.result(json.dumps(document, indent=2, ensure_ascii=False))
+        console.answer = document
     else:
         _say_end(document, console)
         _say_review(after, console)

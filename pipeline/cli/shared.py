@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.approvals import Approvals, read_approvals
+from pipeline.cli.console import Console
 from pipeline.cli.rehearsal import Places
-from pipeline.cli.show import Console, count
+from pipeline.cli.show import count
 from pipeline.errors import PipelineError, UsageError
 from pipeline.expand import PRIVATE, Expansion, expand
 from pipeline.ledger import EMPTY, LEDGER, Ledger, Snapshot, read_ledger
