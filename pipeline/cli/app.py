@@ -78,9 +78,14 @@ def _carry_out(arguments: argparse.Namespace, console: Console, *, as_json: bool
         from pipeline.cli.which import choose
 
         choose(arguments, console)
+        if len(arguments.manifests) > 1 and arguments.name != "validate":  # which has words for several of its own
+            from pipeline.cli.several import run_several
+
+            return run_several(command, arguments, console)
         return command(arguments, console)
     except PipelineError as error:
         if isinstance(error, ManifestError):
+            console.campaign = ""  # editors read these lines
             for problem in error.problems:
                 console.error(str(problem))
             console.note(f"{count(error.count, 'problem')}; nothing was started")

@@ -35,7 +35,7 @@ from pipeline.cli.show import (
     review_json,
     table,
 )
-from pipeline.errors import ManifestError, PipelineError, StorageError
+from pipeline.errors import ManifestError, PipelineError, StorageError, UsageError
 from pipeline.executors import find_executor, open_executor
 from pipeline.expand import PRIVATE
 from pipeline.ledger import open_ledger, read_ledger
@@ -102,8 +102,10 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
         made = planned(expansion, ledger, arguments, console)
         _warn_of_room(made, console)
         budget = micro(arguments.budget)
+        document = plan_json(made, budget)
+        console.facts = document
         if arguments.json:
-            console.answer = plan_json(made, budget)
+            console.answer = document
         else:
             for line in plan_lines(made, console, ledger, budget):
                 console.result(line)
@@ -164,6 +166,8 @@ _WORDS: dict[Action, str] = {
 
 def status(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline status``."""
+    if arguments.csv and arguments.json:
+        raise UsageError("--csv and --json are two forms of the same: leave one out")
     if arguments.money or arguments.csv:
         with read_ledger(private_folder(read_manifest(arguments, environment_places()))) as ledger:
             show_money(ledger, console, as_csv=arguments.csv, as_json=arguments.json)
@@ -178,6 +182,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     money = now.snapshot.money
     document: dict[str, Any] = {
         "campaign": expansion.manifest.campaign,
+        "manifest": arguments.manifest,
         "folder": str(expansion.manifest.outputs.folder),
         "cells": len(now.steps),
         "pictures": len(expansion.pictures),
@@ -189,6 +194,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
         "refusals_usd": money.refusals / 1e6,
         "open_requests": [{"id": r.id, "label": r.label, "provider": r.provider, "state": r.state} for r in requests],
     }
+    console.facts = document
     if arguments.json:
         console.answer = document
         return 0

@@ -18,13 +18,14 @@ class Console:
     """Results go to standard output, everything else to standard error; colours only where they are wanted.
 
     ``campaign``: set by a run, whose lines carry the time and this name where no terminal shows them. ``answer``: the
-    one JSON document of a command, which is written when it has come to its end.
+    one JSON document of a command, which is written when it has come to its end; ``facts``: its numbers, for a summary.
     """
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self.quiet = quiet
         self.verbose = verbose
         self.campaign = ""
+        self.facts: dict[str, Json] = {}
         self.answer: object = None
         self.answered = False
 
@@ -41,6 +42,10 @@ class Console:
         """What may be a mistake; silent with ``-q``."""
         if not self.quiet:
             self._say(text, "yellow")
+
+    def urge(self, text: str) -> None:
+        """Why something was left undone: a warning that is said also with ``-q``."""
+        self._say(text, "yellow")
 
     def error(self, text: str) -> None:
         """What is wrong."""

@@ -186,8 +186,16 @@ def _allow_private(parser: argparse.ArgumentParser) -> None:
 def _selection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("selection")
     glob = "GLOB"
-    group.add_argument("--only", action="append", metavar=glob, help="only cells whose label, or its start, matches")
-    group.add_argument("--exclude", action="append", metavar=glob, help="leave these cells out")
+    parser.set_defaults(unmatched=None, confirmed=False)
+    group.add_argument(
+        "--only",
+        action="append",
+        metavar=glob,
+        help="only cells whose label, or its start, matches; or product:, prompt:, set:, tag:, format:, aspect_ratio: "
+        "(or a vary axis and a colon) and a glob; or state:done, make, missing, failed, uncertain; or "
+        "decision:approved, rejected, undecided, stale",
+    )
+    group.add_argument("--exclude", action="append", metavar=glob, help="leave these cells out; as --only")
     group.add_argument("--tag", action="append", metavar="TAG", help="only products with this tag")
     group.add_argument("--limit", type=_count, metavar="N", help="make at most N pictures")
     group.add_argument(
@@ -195,7 +203,7 @@ def _selection(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar=glob,
         help="make these pictures once more, and only these; the old take is kept. `rejected`: those that reviewers "
-        "rejected. Approved ones are left out",
+        "rejected; else as --only. Approved ones are left out",
     )
     group.add_argument("--retry-failed", action="store_true", help="also ask again for what a gateway refused")
     group.add_argument(

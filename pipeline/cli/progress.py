@@ -25,6 +25,7 @@ class Progress:
         self.console = console
         self.total = pictures
         self.done = self.failed = self.usd = 0
+        self.told: dict[str, str] = {}  # label of a request → why it made no picture
         self.bar: tqdm[Any] | None = None
         self._said = time.monotonic()
         if not console.quiet and sys.stderr.isatty() and pictures:
@@ -50,6 +51,8 @@ class Progress:
     def event(self, event: Event) -> None:
         """Take note of something that happened."""
         self.usd += event.usd
+        if event.text and event.kind in ("failed", "uncertain", "pending"):
+            self.told[event.label] = event.text
         if event.kind == "made":
             self.done += event.pictures
         elif event.kind == "failed":

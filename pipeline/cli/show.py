@@ -6,6 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from pipeline.budget import Cap
 from pipeline.cli.console import Console
 from pipeline.ledger import Ledger, Money
 from pipeline.plan import Plan, Step
@@ -216,6 +217,14 @@ def review_json(plan: Plan) -> dict[str, Json]:
     return {**numbers, "differing": plan.differing}
 
 
+def caps_json(caps: Iterable[Cap], reached: Sequence[str] = ()) -> list[Json]:
+    """Caps for scripts, in dollars."""
+    return [
+        {"name": cap.name, "usd": cap.usd / 1e6, "left_usd": max(0, cap.left) / 1e6, "reached": cap.name in reached}
+        for cap in caps
+    ]
+
+
 def plan_json(plan: Plan, budget: int | None = None) -> dict[str, Json]:
     """A plan for scripts."""
     owed = {step.cell.picture.key for step in plan.steps if step.selected and step.action == "make"}
@@ -234,9 +243,7 @@ def plan_json(plan: Plan, budget: int | None = None) -> dict[str, Json]:
         **review_json(plan),
         "set_aside": [*sorted(plan.strange)],
         "usd": plan.usd / 1e6,
-        "budget": [
-            {"name": cap.name, "usd": cap.usd / 1e6, "left_usd": max(0, cap.left) / 1e6} for cap in plan.caps(budget)
-        ],
+        "budget": caps_json(plan.caps(budget)),
         "steps": [
             {
                 "label": step.cell.label,

@@ -10,8 +10,9 @@ from typing import Any
 from pipeline.approvals import NONE, Approvals
 from pipeline.expand import PRIVATE, Expansion
 from pipeline.ledger import EMPTY, FileRow, Ledger, PictureRow, RequestRow
+from pipeline.plan.selectors import named_by
 from pipeline.plan.there import EDITED, copies_of, encoding_of, file_damage, gone_words, holds_picture
-from pipeline.plan.values import REJECTED, Action, Plan, PlannedRequest, Selection, Step, able_providers, named_by
+from pipeline.plan.values import REJECTED, Action, Plan, PlannedRequest, Selection, Step, able_providers
 from pipeline.types import Cell, Json, Picture, Provider, Reference, Spec
 from pipeline.verdicts import BEFORE, changes, lost_words, reach_verdicts
 
@@ -69,7 +70,7 @@ class _Planner:
         self.lost = set(self.verdicts.lost)
         self.retry_failed = retry_failed
         self.wanted = takes or {}
-        asked = named_by(expansion.cells, [glob for glob in retake if glob != REJECTED])
+        asked = named_by(expansion.cells, [glob for glob in retake if glob != REJECTED], selection.named)
         more = {key for key, take in self.wanted.items() if take > self.have(key)}
         self.held = frozenset((asked | more) & (self.verdicts.frozen.keys() | self.lost))
         self.retake = asked - self.held
