@@ -23,6 +23,7 @@ from pipeline.sources import exists, read_products, read_tree, resolve, similar_
 from pipeline.strict_yaml import MAX_NODES, Map, Room, Seq, key_path, mark_of, without_collector
 from pipeline.types import (
     DEADLINE,
+    FORMAT_NAMES,
     Budget,
     KeyPath,
     Manifest,
@@ -402,6 +403,12 @@ class _Reader:
         for axis in _AXES:
             given = value.get(axis, defaults[axis])
             axes[axis] = (given,) if isinstance(given, str) else tuple(given)
+        axes["format"] = tuple(FORMAT_NAMES.get(name, name) for name in axes["format"])
+        if len(set(axes["format"])) < len(axes["format"]):
+            self.complain(("outputs", "format"), "jpg and jpeg are one format", "remove one")
+        quality = value.get("quality", {})
+        if {"jpg", "jpeg"} <= quality.keys():
+            self.complain(("outputs", "quality", "jpg"), "jpg and jpeg are one format", "remove one", key=True)
         mark = mark_of(self.tree, ("outputs", "folder")) if "folder" in value else None
         folder = resolve(mark.file if mark else self.file, value.get("folder", f"out/{self.tree['campaign']}"))
         folder = Path(os.path.normpath(folder))
@@ -420,7 +427,8 @@ class _Reader:
             provider=tuple(name for name in value.get("provider", []) if name in known),
             variants=int(value.get("variants", 1)),  # 2.0 is a whole number too
             native=value.get("native", False),
-            quality={"jpeg": 90, "webp": 85} | {name: int(level) for name, level in value.get("quality", {}).items()},
+            quality={"jpeg": 90, "webp": 85}
+            | {FORMAT_NAMES.get(name, name): int(level) for name, level in quality.items()},
             exclude=self.rules("exclude", value, known),
             include=self.rules("include", value, known),
             file=value.get("path", DEFAULT_PATH),
@@ -439,6 +447,8 @@ class _Reader:
                 key: tuple(map(str, wanted)) if isinstance(wanted, list) else (str(wanted),)
                 for key, wanted in rule.items()
             }
+            if "format" in where:
+                where["format"] = tuple(FORMAT_NAMES.get(name, name) for name in where["format"])
             if "provider" in where and self.chosen and not set(where["provider"]) <= set(providers):
                 if kind == "exclude":
                     continue  # of providers that aren't used now

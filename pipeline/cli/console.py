@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import time
+from datetime import datetime
 from typing import TextIO
 
 from pipeline.cli.streams import lost, write_document
@@ -57,7 +57,7 @@ class Console:
 
     def _say(self, text: str, style: str = "") -> None:
         if self.campaign and not sys.stderr.isatty():
-            now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            now = datetime.now().astimezone().isoformat(timespec="seconds")
             text = "\n".join(f"{now} {self.campaign}: {line}" for line in text.splitlines())
         print(self.style(text, style, sys.stderr) if style else text, file=sys.stderr)
 

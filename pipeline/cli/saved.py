@@ -108,7 +108,7 @@ def _whole(saved: dict[str, Any]) -> bool:
     if not all(name in saved and isinstance(saved[name], kind) for name, kind in kinds.items()):
         return False
     named = saved.get("named", {})
-    lists = [value for value in saved.values() if isinstance(value, list)]
+    lists: list[Any] = [value for value in saved.values() if isinstance(value, list)]
     lists += list(named.values()) if isinstance(named, dict) else [[None]]
     return all(isinstance(words, list) and all(isinstance(word, str) for word in words) for words in lists)
 

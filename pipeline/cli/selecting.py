@@ -52,7 +52,7 @@ def _complaint(option: str, word: str, expansion: Expansion) -> str:
     if pair is None:
         if any(label_matches(cell.label, word) for cell in expansion.cells):
             return ""
-        return f"{option} {word!r} matches no cell{_nearest(word, expansion)}; {how_labels_are_built(expansion)}"
+        return f"{option} {word!r} matches no cell{_nearest(word, expansion)} {how_labels_are_built(expansion)}"
     dimension, glob = pair
     if option == "--retake" and dimension == "state" and not any(fnmatchcase(s, glob) for s in ("done", "rebuild")):
         raise UsageError(
@@ -84,7 +84,7 @@ def how_labels_are_built(expansion: Expansion) -> str:
     vary = "".join(f"{axis.upper()}/" for axis, _ in cell.place.vary)
     provider = "PROVIDER/" if cell.picture.spec.provider else ""
     parts = f"PRODUCT/PROMPT/{vary}RATIO/RESOLUTION/{provider}vN.FORMAT"
-    return f"labels are {parts}, such as {cell.label}, and a glob names a whole one or its beginning"
+    return f"Labels are {parts}, such as {cell.label}; a glob names a whole label or its beginning"
 
 
 def _nearest(glob: str, expansion: Expansion) -> str:
@@ -95,7 +95,7 @@ def _nearest(glob: str, expansion: Expansion) -> str:
     for guess in ("/".join(parts), "*/" + "/".join(parts)):
         if guess != glob and any(label_matches(label, guess) for label in labels):
             return f"; did you mean {guess!r}?"
-    return ""
+    return "."
 
 
 def _near(part: str, known: Iterable[str]) -> str:
@@ -154,5 +154,5 @@ def check_some(arguments: argparse.Namespace, plan: Plan) -> None:
         return  # nothing is failed, say: no mistake
     parts = "its parts exist, but never together" if len(words) > 1 else "it leaves none"
     raise NothingSelected(
-        printable(f"the selection matches no cell ({' '.join(words)}): {parts}; {how_labels_are_built(plan.expansion)}")
+        printable(f"the selection matches no cell ({' '.join(words)}): {parts}. {how_labels_are_built(plan.expansion)}")
     )

@@ -137,7 +137,7 @@ def _no_retake(plan: Plan) -> str:
         return f"{what}: withdrawing the approvals (`pipeline review`) frees them"
     if plan.selection.pictures is not None:
         return "none of the rejected pictures can be made anew now: `pipeline plan -v` says why"
-    return f"--retake matches no picture that is made already; {how_labels_are_built(plan.expansion)}"
+    return f"--retake matches no picture that is made already. {how_labels_are_built(plan.expansion)}"
 
 
 def check_known(expansion: Expansion, arguments: argparse.Namespace) -> None:
