@@ -73,14 +73,12 @@ def _is_open(descriptor: int) -> bool:
 def _guarded(descriptor: int, before: object) -> io.TextIOWrapper:
     """A stream that never raises, in the place of Python's own (None: it was closed)."""
     raw = _Descriptor(descriptor, "w", closefd=False)
-    encoding = "utf-8"
-    lines = through = descriptor == 2
+    encoding, lines = "utf-8", True
     if isinstance(before, io.TextIOWrapper):
-        encoding, lines, through = before.encoding, before.line_buffering, before.write_through
+        encoding, lines = before.encoding, descriptor == 2 or before.line_buffering or before.write_through
     else:
         raw.lost = OSError(errno.EBADF, "it is closed")
-    buffer = io.BufferedWriter(raw)
-    return io.TextIOWrapper(buffer, encoding, "plain", line_buffering=lines, write_through=through)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "plain", line_buffering=lines)
 
 
 def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
