@@ -25,6 +25,7 @@ from pipeline.sources import exists, read_products, read_tree, resolve, similar_
 from pipeline.strict_yaml import MAX_NODES, Map, Room, Scalar, Seq, key_path, mark_of, without_collector
 from pipeline.types import (
     DEADLINE,
+    FORMAT_NAMES,
     Budget,
     KeyPath,
     Manifest,
@@ -438,6 +439,12 @@ class _Reader:
         for axis in _AXES:
             given = value.get(axis, defaults[axis])
             axes[axis] = (given,) if isinstance(given, str) else tuple(given)
+        axes["format"] = tuple(FORMAT_NAMES.get(name, name) for name in axes["format"])
+        if len(set(axes["format"])) < len(axes["format"]):
+            self.complain(("outputs", "format"), "jpg and jpeg are one format", "remove one")
+        quality = value.get("quality", {})
+        if {"jpg", "jpeg"} <= quality.keys():
+            self.complain(("outputs", "quality", "jpg"), "jpg and jpeg are one format", "remove one", key=True)
         mark = mark_of(self.tree, ("outputs", "folder")) if "folder" in value else None
         folder = resolve(mark.file if mark else self.file, value.get("folder", f"out/{self.tree['campaign']}"))
         folder = Path(os.path.normpath(folder))
@@ -456,7 +463,8 @@ class _Reader:
             provider=tuple(name for name in value.get("provider", []) if name in known),
             variants=int(value.get("variants", 1)),  # 2.0 is a whole number too
             native=value.get("native", False),
-            quality={"jpeg": 90, "webp": 85} | {name: int(level) for name, level in value.get("quality", {}).items()},
+            quality={"jpeg": 90, "webp": 85}
+            | {FORMAT_NAMES.get(name, name): int(level) for name, level in quality.items()},
             exclude=self.rules("exclude", value, known),
             include=self.rules("include", value, known),
             file=value.get("path", DEFAULT_PATH),
@@ -472,6 +480,8 @@ class _Reader:
                 if key not in known:
                     self.complain((*path, key), f"there is no dimension {key!r}", did_you_mean(key, known), key=True)
             where = {key: _patterns(wanted, rule.marks[key][1]) for key, wanted in rule.items()}
+            if "format" in where:
+                where["format"] = tuple(FORMAT_NAMES.get(name, name) for name in where["format"])
             if "provider" in where and self.chosen and not set(where["provider"]) <= set(providers):
                 if kind == "exclude":
                     continue  # of providers that aren't used now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,9 @@ from pipeline.written import spelled
 
 _WORDS = re.compile(r"\^\(([A-Za-z0-9|]+)\)\$")
 """A pattern that is a list of words."""
+_RATIO = re.compile(r"([1-9][0-9]{0,4}(?:\.[0-9]{1,4})?)[:x/×]([1-9][0-9]{0,4}(?:\.[0-9]{1,4})?)")
+_LIKE = 0.35
+"""How far the logarithms of two ratios may be apart for one to be meant by the other: 1:1 and 7:5."""
 _LONG_WORD = 100
 _MANY_NAMES = 1000
 
@@ -75,6 +79,8 @@ def definitions(name: str) -> frozenset[str]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``did you mean 'prompts'?``, or what there is to choose from."""
+    if (near := _nearest_ratio(word, known)) is not None:
+        return f"did you mean {near!r}?"
     every = known if isinstance(known, set | frozenset | dict) else set(known)
     if len(every) > _MANY_NAMES:  # likeness is dear: only with those that begin alike
         alike = (name for name in every if name[:1] == word[:1] and abs(len(name) - len(word)) < 3)
@@ -88,6 +94,22 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if not names:
         return "there is none"
     return "there is " + ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
+
+
+def _nearest_ratio(word: str, known: Iterable[str]) -> str | None:
+    """The ratio whose shape is most like that of ``word``, where that is a ratio and one is like it at all."""
+    shape = _shape(word)
+    if shape is None:
+        return None
+    shapes = {name: found for name in known if (found := _shape(name)) is not None}
+    near = min(shapes, key=lambda name: abs(shapes[name] - shape), default=None)
+    return near if near is not None and abs(shapes[near] - shape) <= _LIKE else None
+
+
+def _shape(word: str) -> float | None:
+    """The logarithm of width by height, of ``16:9`` and its like; None for anything else."""
+    found = _RATIO.fullmatch(word)
+    return math.log(float(found[1]) / float(found[2])) if found else None
 
 
 def problems(

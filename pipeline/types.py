@@ -26,6 +26,8 @@ _NO_NAME = re.compile(r"[\x00-\x2d\x2f:-@[-^`{-\x7f]+")  # ASCII but letters, di
 
 EXTENSION = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 """Format → file extension."""
+FORMAT_NAMES = {"jpg": "jpeg"}
+"""Other names of formats, which are read as ours."""
 
 
 def micro_usd(dollars: float) -> int:

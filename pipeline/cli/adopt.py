@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.approvals import read_approvals
+from pipeline.cli.console import Console
 from pipeline.cli.rehearsal import environment_places
 from pipeline.cli.shared import check_known, private_folder, read_cells
-from pipeline.cli.show import Console
 from pipeline.errors import UsageError, printable
 from pipeline.former import known_to, settled
 from pipeline.ledger import check_free, open_ledger
@@ -54,7 +53,7 @@ def adopt(arguments: argparse.Namespace, console: Console) -> int:
             }
             for file, words, each in taken
         ]
-        console.result(json.dumps(document, indent=2, ensure_ascii=False))
+        console.answer = document
         return 0
     for file, words, each in taken:
         if each.already:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from pipeline.cli.show import Console, table
+from pipeline.cli.console import Console
+from pipeline.cli.show import table
 from pipeline.models import load_model, model_names
 from pipeline.schema import schema_text
 from pipeline.types import dollars
@@ -30,7 +31,7 @@ def models(arguments: argparse.Namespace, console: Console) -> int:
             }
             for model in found
         ]
-        console.result(json.dumps(documents, indent=2))
+        console.answer = documents
         return 0
     for model in found:
         console.result(console.style(f"{model.name}  {model.title}", "bold"))
@@ -75,7 +76,7 @@ def providers(arguments: argparse.Namespace, console: Console) -> int:
             }
             for name, offer in offers
         ]
-        console.result(json.dumps(documents, indent=2))
+        console.answer = documents
         return 0
     rows = [("provider", "model", "price", "prompt", "references", "auto", "per request", "at once", "key")]
     rows += [

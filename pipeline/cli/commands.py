@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import shutil
 from importlib.resources import as_file, files
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.approvals import read_approvals
+from pipeline.cli.console import Console, problem_json
 from pipeline.cli.money import show_money
 from pipeline.cli.rehearsal import check_reach, environment_places
 from pipeline.cli.saved import save_plan
@@ -26,18 +26,16 @@ from pipeline.cli.shared import (
     warn_of,
 )
 from pipeline.cli.show import (
-    Console,
     count,
     differing_words,
     plan_json,
     plan_lines,
-    problem_json,
     refusals_words,
     rejected_words,
     review_json,
     table,
 )
-from pipeline.errors import ManifestError, PipelineError, StorageError
+from pipeline.errors import ManifestError, PipelineError, StorageError, UsageError
 from pipeline.executors import find_executor, open_executor
 from pipeline.expand import PRIVATE
 from pipeline.ledger import open_ledger, read_ledger
@@ -72,7 +70,7 @@ def validate(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline validate``."""
     documents: list[dict[str, Any]] = []
     number = 0
-    for file in arguments.manifest:
+    for file in arguments.manifests:
         try:
             expansion = read_cells(arguments, environment_places(), file)
             read_approvals(expansion.manifest)
@@ -91,7 +89,7 @@ def validate(arguments: argparse.Namespace, console: Console) -> int:
                 f"{file}: {count(len(expansion.cells), 'cell')}, {count(len(expansion.pictures), 'picture')}: valid"
             )
     if arguments.json:
-        console.result(json.dumps(documents, indent=2, ensure_ascii=False))
+        console.answer = documents
     wrong = [document for document in documents if not document["ok"]]
     if wrong:
         console.note(f"{count(number, 'problem')} in {count(len(wrong), 'manifest')}")
@@ -107,8 +105,10 @@ def plan(arguments: argparse.Namespace, console: Console) -> int:
         made = planned(expansion, ledger, arguments, console)
         _warn_of_room(made, console)
         budget = micro(arguments.budget)
+        document = plan_json(made, budget)
+        console.facts = document
         if arguments.json:
-            console.result(json.dumps(plan_json(made, budget), indent=2, ensure_ascii=False))
+            console.answer = document
         else:
             for line in plan_lines(made, console, ledger, budget):
                 console.result(line)
@@ -169,6 +169,8 @@ _WORDS: dict[Action, str] = {
 
 def status(arguments: argparse.Namespace, console: Console) -> int:
     """``pipeline status``."""
+    if arguments.csv and arguments.json:
+        raise UsageError("--csv and --json are two forms of the same: leave one out")
     if arguments.money or arguments.csv:
         with read_ledger(private_folder(read_manifest(arguments, environment_places()))) as ledger:
             show_money(ledger, console, as_csv=arguments.csv, as_json=arguments.json)
@@ -183,6 +185,7 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
     money = now.snapshot.money
     document: dict[str, Any] = {
         "campaign": expansion.manifest.campaign,
+        "manifest": arguments.manifest,
         "folder": str(expansion.manifest.outputs.folder),
         "cells": len(now.steps),
         "pictures": len(expansion.pictures),
@@ -194,8 +197,9 @@ def status(arguments: argparse.Namespace, console: Console) -> int:
         "refusals_usd": money.refusals / 1e6,
         "open_requests": [{"id": r.id, "label": r.label, "provider": r.provider, "state": r.state} for r in requests],
     }
+    console.facts = document
     if arguments.json:
-        console.result(json.dumps(document, indent=2, ensure_ascii=False))
+        console.answer = document
         return 0
     rows = [
         (

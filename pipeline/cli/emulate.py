@@ -20,8 +20,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.clients import clients, rows
+from pipeline.cli.console import Console
 from pipeline.cli.parser import LATENCY
-from pipeline.cli.show import Console, table
+from pipeline.cli.show import table
 from pipeline.errors import PipelineError, UsageError
 from pipeline.schema import did_you_mean
 from pipeline.types import Json, dollars
@@ -111,13 +112,13 @@ def _say_ready(emulator: Emulator, arguments: argparse.Namespace, console: Conso
         if arguments.accept_key is None:
             variables[DIALECTS[gateway].key] = KEY
     if arguments.json:
-        ready = {
+        console.answer = {
             "urls": dict(emulator.urls),
             "control": emulator.control,
             "environment": variables,
             "clients": clients(emulator.urls),
         }
-        console.result(json.dumps(ready, indent=2))
+        console.deliver(0)
     else:
         for name, value in variables.items():
             console.result(f"export {name}={shlex.quote(str(value))}")
@@ -175,7 +176,7 @@ def _list(gateways: tuple[str, ...], arguments: argparse.Namespace, console: Con
             "limits": limits,
             "latency": {name: list(seconds) for name, seconds in LATENCY.items()},
         }
-        console.result(json.dumps(told, indent=2))
+        console.answer = told
         return
     rows: list[tuple[str, ...]] = [("--switch", "choices, the default first", "what it decides", "by which documents")]
     rows += [(name, switch.shown, switch.meaning, switch.source) for name, switch in switches.items()]

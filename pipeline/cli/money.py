@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 
-from pipeline.cli.show import Console, refusals_words, table
+from pipeline.cli.console import Console
+from pipeline.cli.show import refusals_words, table
 from pipeline.ledger import Account, Ledger
 from pipeline.types import dollars
 
@@ -24,7 +24,7 @@ def show_money(ledger: Ledger | None, console: Console, *, as_csv: bool, as_json
     elif as_json:
         rows = [_plain(account) for account in accounts]
         kept = ledger.kept() / 1e6 if ledger else 0.0
-        console.result(json.dumps({"accounts": rows, "saved_by_later_runs_usd": kept}, indent=2, ensure_ascii=False))
+        console.answer = {"accounts": rows, "saved_by_later_runs_usd": kept}
     else:
         for line in _lines(accounts, ledger.kept() if ledger else 0, console):
             console.result(line)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from pipeline import __version__
+from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.verify import Part
@@ -33,9 +35,19 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30, width=min(100, shutil.get_terminal_size().columns - 1))
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message} (see `{self.prog} --help`)")
+
+
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """Read a command line; ends the process with 2 (or 0 for help) as argparse does."""
-    parser = argparse.ArgumentParser(
+    """Read a command line. ``manifests`` are the manifests that it names, none where it names none.
+
+    Raises:
+        SystemExit: after ``--help`` and ``--version``, and where there is nothing to read.
+        UsageError: for a command line that can't be read.
+    """
+    parser = _Parser(
         "pipeline",
         description="One YAML manifest becomes finished, checked pictures and a contact sheet.",
         epilog=f"""\
@@ -53,7 +65,46 @@ start here:
         add(commands_)
     for add in (_adopt, _verify, _restore, _unlock, _models, _providers, _emulate):
         add(commands_)
-    return parser.parse_args(argv)
+    if not argv:
+        parser.print_help(sys.stderr)
+        raise SystemExit(UsageError.exit_code)
+    try:
+        arguments, rest = parser.parse_known_args(argv)
+    except UsageError as error:
+        if "argument COMMAND: invalid choice" in str(error):
+            raise UsageError(_no_command(argv, list(commands_.choices))) from None
+        raise
+    _place(arguments, rest, commands_.choices[arguments.name])
+    return arguments
+
+
+def _no_command(argv: Sequence[str], known: list[str]) -> str:
+    from pipeline.cli.hints import command_hint
+
+    skip = {index + 1 for index, word in enumerate(argv) if word == "-C"}
+    first = next(index for index, word in enumerate(argv) if index not in skip and not word.startswith("-"))
+    return f"pipeline: there is no command {argv[first]!r}; {command_hint(argv[first:], known)}"
+
+
+def _place(arguments: argparse.Namespace, rest: list[str], parser: argparse.ArgumentParser) -> None:
+    """Put what stands behind options where it belongs.
+
+    Raises:
+        UsageError: for options that there are not, and words too many.
+    """
+    options = [word for word in rest if word.startswith("-")]
+    if options:
+        from pipeline.cli.hints import option_hint
+
+        known = parser._option_string_actions  # noqa: SLF001  # argparse has no public list of them
+        hint = option_hint(arguments.name, options[0], known) or f"see `{parser.prog} --help`"
+        raise UsageError(f"{parser.prog}: there is no option {options[0]}; {hint}")
+    given = getattr(arguments, "manifests", None)
+    arguments.manifests = list(given) if isinstance(given, list) else [given] if given else []
+    if arguments.more is None and rest:
+        raise UsageError(f"{parser.prog}: {rest[0]!r} is one word too many (see `{parser.prog} --help`)")
+    if arguments.more:
+        getattr(arguments, arguments.more).extend(rest)
 
 
 def _common(parser: argparse.ArgumentParser, *, defaults: bool = False) -> None:
@@ -72,7 +123,10 @@ def _command(
     summary: str,
     examples: str,
     description: str = "",
+    *,
+    shows: bool = False,
 ) -> argparse.ArgumentParser:
+    """Add a command. ``shows``: what it is for is what it prints, and so it fails where that can't be written."""
     parser: argparse.ArgumentParser = commands_.add_parser(
         name,
         help=summary,
@@ -81,7 +135,7 @@ def _command(
         formatter_class=_Formatter,
     )
     _common(parser)
-    parser.set_defaults(command=run)  # imported when it is run
+    parser.set_defaults(command=run, name=name, shows=shows, more=None)  # the command is imported when it is run
     return parser
 
 
@@ -89,8 +143,17 @@ def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
 
 
-def _manifest(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("manifest", help="the manifest, a .yaml file")
+def _manifest(
+    parser: argparse.ArgumentParser, *, several: bool = False, what: str = "the manifest, a .yaml file"
+) -> None:
+    """The manifest, or several; without one, the only one in the folder is taken."""
+    parser.add_argument(
+        "manifests",
+        nargs="*" if several else "?",
+        metavar="MANIFEST",
+        help=f"{what}{', or several' if several else ''} (default: campaign.yaml, or the only manifest in the folder)",
+    )
+    parser.set_defaults(needs_manifest=True, more="manifests" if several else None)
     _provider(parser)
 
 
@@ -123,8 +186,16 @@ def _allow_private(parser: argparse.ArgumentParser) -> None:
 def _selection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("selection")
     glob = "GLOB"
-    group.add_argument("--only", action="append", metavar=glob, help="only cells whose label, or its start, matches")
-    group.add_argument("--exclude", action="append", metavar=glob, help="leave these cells out")
+    parser.set_defaults(unmatched=None, confirmed=False)
+    group.add_argument(
+        "--only",
+        action="append",
+        metavar=glob,
+        help="only cells whose label, or its start, matches; or product:, prompt:, set:, tag:, format:, aspect_ratio: "
+        "(or a vary axis and a colon) and a glob; or state:done, make, missing, failed, uncertain; or "
+        "decision:approved, rejected, undecided, stale",
+    )
+    group.add_argument("--exclude", action="append", metavar=glob, help="leave these cells out; as --only")
     group.add_argument("--tag", action="append", metavar="TAG", help="only products with this tag")
     group.add_argument("--limit", type=_count, metavar="N", help="make at most N pictures")
     group.add_argument(
@@ -132,7 +203,7 @@ def _selection(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar=glob,
         help="make these pictures once more, and only these; the old take is kept. `rejected`: those that reviewers "
-        "rejected. Approved ones are left out",
+        "rejected; else as --only. Approved ones are left out",
     )
     group.add_argument("--retry-failed", action="store_true", help="also ask again for what a gateway refused")
     group.add_argument(
@@ -211,9 +282,9 @@ def _validate(commands_: _Commands) -> None:
         "pipeline validate campaign.yaml\npipeline validate manifests/*.yaml --json",
         "Find every mistake in manifests, all at once, offline and without a key. Each is one line:\n"
         "file:line:column: key path: what is wrong; the next step.",
+        shows=True,
     )
-    parser.add_argument("manifest", nargs="+", help="manifests, .yaml files")
-    _provider(parser)
+    _manifest(parser, several=True)
     _json(parser)
 
 
@@ -227,8 +298,9 @@ def _plan(commands_: _Commands) -> None:
         "pipeline plan campaign.yaml -v              # every cell with its reason\n"
         "pipeline plan campaign.yaml --provider fal  # what it would cost at fal\n"
         "pipeline plan campaign.yaml -o plan.json && pipeline run plan.json",
+        shows=True,
     )
-    _manifest(parser)
+    _manifest(parser, several=True)
     _selection(parser)
     _budget(parser)
     parser.add_argument("-o", dest="output", metavar="FILE", help="save the plan; `pipeline run FILE` runs exactly it")
@@ -253,8 +325,7 @@ def _run(commands_: _Commands) -> None:
         "folder. Run it again after an interrupt, a crash or an edit: nothing is made or paid twice.\n"
         "Ctrl-C once leaves cleanly, twice at once.",
     )
-    parser.add_argument("manifest", help="the manifest, or a plan saved with `pipeline plan -o`")
-    _provider(parser)
+    _manifest(parser, several=True, what="the manifest, or a plan saved with `pipeline plan -o`")
     _selection(parser)
     parser.add_argument(
         "--emulate-speed",
@@ -309,8 +380,9 @@ def _status(commands_: _Commands) -> None:
         "pipeline status campaign.yaml\n"
         "pipeline status campaign.yaml --money       # by provider, product and day, from the ledger alone\n"
         "pipeline status campaign.yaml --csv         # the same for accounting",
+        shows=True,
     )
-    _manifest(parser)
+    _manifest(parser, several=True)
     parser.add_argument("--money", action="store_true", help="spent, reserved, uncertain and saved, in detail")
     parser.add_argument("--csv", action="store_true", help="the same for accounting: a line per day and product")
     _json(parser)
@@ -330,8 +402,14 @@ def _adopt(commands_: _Commands) -> None:
         "other formats are derived from it, and its record says that it was edited, or accepted, by hand.\n"
         "The picture may have another size or shape than was asked for; that is said, and left to you.",
     )
-    _manifest(parser)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a PNG, JPEG or WebP picture")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="[MANIFEST] FILE",
+        help="PNG, JPEG or WebP pictures, after the manifest (default: campaign.yaml, or the only one in the folder)",
+    )
+    parser.set_defaults(needs_manifest=True, more="files")
+    _provider(parser)
     parser.add_argument(
         "--as", dest="label", metavar="GLOB", help="the label of the picture, where the file's own place doesn't say it"
     )
@@ -349,6 +427,7 @@ def _verify(commands_: _Commands) -> None:
         "Read every output file and kept original, hold them against the ledger, check the ledger itself,\n"
         "and list what is open, with what becomes of it. What is found damaged the next run makes anew:\n"
         "free, where the kept original or a copy of it is whole. Exits with 3 when anything is damaged.",
+        shows=True,
     )
     _manifest(parser)
     parser.add_argument(
@@ -450,6 +529,7 @@ def _models(commands_: _Commands) -> None:
         "catalogue.models",
         "list the models, their limits and prices",
         "pipeline models\npipeline models --json",
+        shows=True,
     )
     _json(parser)
 
@@ -461,6 +541,7 @@ def _providers(commands_: _Commands) -> None:
         "catalogue.providers",
         "list the gateways, what they offer and for how much",
         "pipeline providers\npipeline providers -v     # with their options\npipeline providers --json",
+        shows=True,
     )
     _json(parser)
 

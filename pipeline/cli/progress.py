@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from pipeline.cli.show import Console, count
+from pipeline.cli.console import Console
+from pipeline.cli.show import count
 from pipeline.engine import Event
 from pipeline.types import dollars
 
@@ -24,6 +25,7 @@ class Progress:
         self.console = console
         self.total = pictures
         self.done = self.failed = self.usd = 0
+        self.told: dict[str, str] = {}  # label of a request → why it made no picture
         self.bar: tqdm[Any] | None = None
         self._said = time.monotonic()
         if not console.quiet and sys.stderr.isatty() and pictures:
@@ -49,6 +51,8 @@ class Progress:
     def event(self, event: Event) -> None:
         """Take note of something that happened."""
         self.usd += event.usd
+        if event.text and event.kind in ("failed", "uncertain", "pending"):
+            self.told[event.label] = event.text
         if event.kind == "made":
             self.done += event.pictures
         elif event.kind == "failed":

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.addresses import Reach, origin, refusal
-from pipeline.cli.show import Console, count
+from pipeline.cli.console import Console
+from pipeline.cli.show import count
 from pipeline.errors import ManifestError
 from pipeline.gateways import DIALECTS
 from pipeline.ledger import Ledger

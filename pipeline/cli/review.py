@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import signal
@@ -12,9 +11,10 @@ import threading
 from typing import Any
 
 from pipeline.approvals import Merge, adopt, approvals_file, read_decided, read_decisions
+from pipeline.cli.console import Console
 from pipeline.cli.rehearsal import environment_places
 from pipeline.cli.shared import check_known, private_folder, read_cells
-from pipeline.cli.show import Console, count
+from pipeline.cli.show import count
 from pipeline.errors import ManifestError, UsageError, printable
 from pipeline.ledger import read_ledger
 
@@ -43,7 +43,11 @@ def serve(arguments: argparse.Namespace, console: Console) -> int:
     ways = {way for way in ways if signal.getsignal(way) != signal.SIG_IGN}  # as by nohup
     signal.pthread_sigmask(signal.SIG_BLOCK, ways)  # before there are threads: they take it over
     with serve(sheets, arguments.port) as url:
-        console.result(json.dumps({"url": url}) if arguments.json else url)
+        if arguments.json:
+            console.answer = {"url": url}
+            console.deliver(0)
+        else:
+            console.result(url)
         sys.stdout.flush()
         console.note("open it in a browser; decisions go into approvals.yaml beside the manifest. Ctrl-C ends")
         signal.sigwait(ways)
@@ -76,7 +80,7 @@ def bring_in(arguments: argparse.Namespace, console: Console) -> int:
     with read_ledger(private_folder(expansion.manifest)) as ledger:
         merge = adopt(expansion, ledger, decisions)
     if arguments.json:
-        console.result(json.dumps(_document(merge, str(approvals_file(expansion.manifest))), indent=2))
+        console.answer = _document(merge, str(approvals_file(expansion.manifest)))
         return 0
     _say(merge, str(approvals_file(expansion.manifest)), arguments, console)
     return 0

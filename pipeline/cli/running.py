@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,9 @@ from pipeline.addresses import Reach
 from pipeline.approvals import Approvals, read_approvals
 from pipeline.budget import Cap
 from pipeline.cli.adopt import tell_of_aside
-from pipeline.cli.rehearsal import Places, called_at, check_reach, forget_open
+from pipeline.cli.console import Console, failure_json
+from pipeline.cli.ending import failures, say_end, say_review
+from pipeline.cli.rehearsal import Places, called_at, check_reach, environment_places, forget_open
 from pipeline.cli.saved import check_inputs, read_plan
 from pipeline.cli.shared import (
     BUDGET,
@@ -29,16 +30,16 @@ from pipeline.cli.shared import (
     warn_of,
 )
 from pipeline.cli.sheets import tell_of_thumbs
-from pipeline.cli.show import Console, count, held_words, refusals_words, rejected_words, review_json, spent_words
+from pipeline.cli.show import caps_json, count, held_words, review_json, spent_words
 from pipeline.errors import ManifestError, PipelineError
 from pipeline.executors import default_workers, find_executor, open_executor
-from pipeline.expand import expand
+from pipeline.expand import Expansion, expand
 from pipeline.files import sweep
 from pipeline.former import known_to, settled
 from pipeline.ledger import EMPTY, Ledger, Money, check_free, open_ledger, read_ledger
 from pipeline.plan import Plan, make_plan
 from pipeline.precheck import check_machine, check_room
-from pipeline.types import Manifest, dollars, micro_usd
+from pipeline.types import Json, Manifest, dollars, micro_usd
 from pipeline.unread import read_kept
 
 if TYPE_CHECKING:
@@ -57,10 +58,35 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return _run(arguments, console, saved, places)
 
 
-def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] | None, places: Places) -> int:
-    started = time.monotonic()
+def try_out(arguments: argparse.Namespace, console: Console) -> None:
+    """All that a run checks, and asks, before it pays: of several manifests, each is tried before the first is run.
+
+    Raises:
+        PipelineError: for what would end the run before anything is paid.
+    """
+    from pipeline.run import check_way, keys_for
+
+    saved = read_plan(arguments)
+    places = Places(emulated=True) if arguments.emulate else environment_places()
+    expansion, approvals, _ = _read(arguments, saved, places)
+    console.campaign = expansion.manifest.campaign
+    with read_ledger(private_folder(expansion.manifest)) as ledger:
+        plan = planned(expansion, ledger, arguments, console, saved, approvals)
+    check_room(plan)
+    if plan.work:
+        check_way(plan)
+        if not (places.emulated or plan.manifest.proof):
+            _confirm(plan, arguments, console)
+            keys_for(plan)
+
+
+def _read(
+    arguments: argparse.Namespace, saved: dict[str, Any] | None, places: Places, *, free: bool = False
+) -> tuple[Expansion, Approvals, Reach]:
+    """What a run is about, checked as far as that goes without the ledger; ``free``: and that no other run holds it."""
     manifest = read_manifest(arguments, places)
-    check_free(private_folder(manifest))
+    if free:
+        check_free(private_folder(manifest))
     expansion = expand(manifest)
     approvals = read_approvals(manifest)
     if saved is not None:
@@ -68,13 +94,21 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
             check_inputs(saved, settled(expansion, known_to(known.snapshot() if known else EMPTY, approvals.by_key)))
     reach = places.reach(private=arguments.allow_private)
     check_reach(manifest, reach)
-    warn_of(expansion, console)
     check_machine(expansion)
     find_executor(arguments.executor)
+    check_known(expansion, arguments)
+    return expansion, approvals, reach
+
+
+def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] | None, places: Places) -> int:
+    started = time.monotonic()
+    expansion, approvals, reach = _read(arguments, saved, places, free=True)
+    manifest = expansion.manifest
+    warn_of(expansion, console)
+    console.campaign = manifest.campaign
     for provider in () if places.emulated else manifest.providers:
         if provider.base_url:
             console.note(f"{provider.name} is called at {provider.base_url}")
-    check_known(expansion, arguments)
     with open_ledger(private_folder(manifest), manifest.campaign) as ledger:
         _tidy(ledger, manifest, console, emulated=places.emulated)
         before = planned(expansion, ledger, arguments, console, saved, approvals)
@@ -92,7 +126,8 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
 
         budget = micro(arguments.budget)
         reached = [cap for cap in before.caps(budget) if cap.name in document["reached"]]
-        publisher = Publisher(after, ledger, stopped=before.keys_under(reached), approvals=approvals)
+        stopped = before.keys_under(reached)
+        publisher = Publisher(after, ledger, stopped=stopped, approvals=approvals)
         sheet = publisher.publish()
         code = _final_code(code, document, before, after, limited=arguments.limit is not None or saved is not None)
         money = ledger.money()
@@ -102,10 +137,14 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         tell_of_thumbs(publisher.thumbs, f"{publisher.folder / THUMBS}", console)
     document["set_aside"] += publisher.aside
     tell_of_aside(document["set_aside"], arguments.manifest, console)
+    counted = micro_usd(document["usd"] + document["run_refusals_usd"]) + _held(before, after)
     wanted = [step for step in after.steps if step.selected]
     document |= {
-        "budget": _budget_words(reached or before.caps(budget), money),
         "campaign": manifest.campaign,
+        "manifest": arguments.manifest,
+        "budget": _budget_words(reached or before.caps(budget), money),
+        "caps": _caps(after, budget, counted, document["reached"]),
+        "counted_usd": counted / 1e6,
         "exit_code": code,
         "cells": len(after.steps),
         "selected": len(wanted),
@@ -120,13 +159,30 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
         "refusals_usd": money.refusals / 1e6,
         "seconds": round(time.monotonic() - started, 3),
         "sheet": str(sheet),
+        "failures": failures(before, after, stopped, document),
     }
+    del document["told"]
+    console.facts = document
     if arguments.json:
-        console.result(json.dumps(document, indent=2, ensure_ascii=False))
+        console.answer = document
     else:
-        _say_end(document, console)
-        _say_review(after, console)
+        say_end(document, console, arguments)
+        say_review(after, console)
     return code
+
+
+def _caps(after: Plan, budget: int | None, counted: int, reached: list[str]) -> list[Json]:
+    """What the caps have left after a run that has counted so much, in micro-dollars, against those of its own."""
+    caps = after.caps(budget)
+    for cap in caps:
+        cap.left -= counted if cap.run else 0
+    return caps_json(caps, reached)
+
+
+def _held(before: Plan, after: Plan) -> int:
+    """What requests of this run still hold, in micro-dollars: what was uncertain or accepted before is not of it."""
+    known = {row.id for row in before.snapshot.open_requests if row.state != "intent"}
+    return sum(row.reserved for row in after.snapshot.open_requests if row.id not in known)
 
 
 def _tidy(ledger: Ledger, manifest: Manifest, console: Console, *, emulated: bool) -> None:
@@ -173,7 +229,9 @@ def _carry_out(
 ) -> tuple[int, dict[str, Any]]:
     """Do the plan's work; the exit code so far, and the facts of it."""
     document: dict[str, Any] = {"made": 0, "rebuilt": 0, "failed": 0, "uncertain": 0, "pending": 0, "usd": 0.0}
+    document["asked"] = pictures = sum(len(request.pictures) for request in plan.requests)
     document |= {"run_refusals_usd": 0.0, "reached": [], "set_aside": [], "blank": []}
+    document |= {"stopped_providers": [], "told": {}}
     hook = _hook(arguments)
     if not plan.work:
         return 0, document
@@ -184,14 +242,21 @@ def _carry_out(
     if not (places.emulated or plan.manifest.proof):
         _confirm(plan, arguments, console)
     keys = places.keys(plan.manifest.providers) if places.emulated else keys_for(plan)
-    pictures = sum(len(request.pictures) for request in plan.requests)
     rebuild = plan.counted("rebuild")
     work = [f"{count(pictures, 'picture')} to make ({dollars(plan.usd)})"] if pictures else []
     console.note(", ".join(work + ([f"{count(rebuild, 'file')} to rebuild, free"] if rebuild else [])))
     kept = {step.cell.picture.key for step in plan.steps if step.selected and step.action in ("done", "rebuild")}
     ledger.commit([lambda ledger: ledger.begin_run(sum(plan.snapshot.pictures[key].usd for key in kept))])
+    arguments.begun = True
     budget = micro(arguments.budget)
     workers = arguments.workers or default_workers()
+
+    def interrupted(first: bool) -> None:
+        progress.interrupted(first)
+        if not first and arguments.json:  # the process ends here
+            console.answer = failure_json(KeyboardInterrupt(), INTERRUPTED)
+            console.deliver(INTERRUPTED)
+
     with (
         _hints(hook, plan, console, reach) as hints,
         open_executor(find_executor(arguments.executor), workers) as executor,
@@ -206,7 +271,7 @@ def _carry_out(
             hints=hints,
             reach=reach,
             events=progress.event,
-            interrupted=progress.interrupted,
+            interrupted=interrupted,
         )
     outcome = report.outcome
     document |= {
@@ -218,6 +283,8 @@ def _carry_out(
         "usd": outcome.usd / 1e6,
         "run_refusals_usd": outcome.refusals / 1e6,
         "reached": sorted(outcome.reached),
+        "stopped_providers": [{"provider": name, "reason": why} for name, why in outcome.lanes.items()],
+        "told": progress.told,
     }
     if report.lost:
         then = "run again to draw the picture again" if plan.manifest.proof else "not made again without --retry-failed"
@@ -244,9 +311,10 @@ def _confirm(plan: Plan, arguments: argparse.Namespace, console: Console) -> Non
         PipelineError: when the answer is no, or nobody can give one.
     """
     above, price = plan.manifest.budget.confirm_above, plan.most(micro(arguments.budget))
-    if above is None or price <= above or arguments.yes:
+    if above is None or price <= above or arguments.yes or arguments.confirmed:
         return
-    fact = f"this run may cost {dollars(price)}, more than budget.confirm_above ({dollars(above)})"
+    campaign = "" if arguments.unmatched is None else f"{plan.manifest.campaign}: "  # one of several
+    fact = f"{campaign}this run may cost {dollars(price)}, more than budget.confirm_above ({dollars(above)})"
     _ask(fact, "say --yes, or --budget USD for less", console)
 
 
@@ -324,56 +392,3 @@ def _prune(plan: Plan, ledger: Ledger, files: list[str], console: Console) -> No
 
     removed = prune(plan, ledger, files)
     console.note(f"{count(len(removed), 'file')} of cells that are gone removed")
-
-
-def _not_done(document: dict[str, Any], console: Console) -> Iterator[str]:
-    """What is missing, and why."""
-    if document["failed"]:
-        yield console.style(f"{document['failed']} failed", "red")
-    elif document["failed_cells"] > document["lost_cells"]:
-        before = document["failed_cells"] - document["lost_cells"]
-        yield console.style(f"{count(before, 'cell')} failed before (--retry-failed)", "red")
-    if document["lost_cells"]:
-        yield console.style(f"{count(document['lost_cells'], 'cell')} approved and lost", "red")
-    if document["uncertain_cells"]:
-        held = (
-            f"{count(document['uncertain_cells'], 'cell')} uncertain: perhaps paid (pipeline status; --uncertain retry)"
-        )
-        yield console.style(held, "yellow")
-
-
-def _say_end(document: dict[str, Any], console: Console) -> None:
-    selected = "" if document["selected"] == document["cells"] else " selected"
-    of = f"{document['selected']:,}{selected} cell{'' if document['selected'] == 1 else 's'}"
-    parts = [f"{document['done']:,} of {of} done"]
-    if not document["made"] and not document["rebuilt"] and not document["missing"]:
-        parts.append("nothing to do")
-    if document["made"]:
-        parts.append(f"{count(document['made'], 'picture')} made")
-    if document["rebuilt"]:
-        parts.append(f"{count(document['rebuilt'], 'file')} rebuilt")
-    parts += _not_done(document, console)
-    parts += [f"{document['frozen']:,} frozen"] if document["frozen"] else []
-    parts += [f"{count(document['stale'], 'approval')} stale"] if document["stale"] else []
-    parts.append(f"{dollars(micro_usd(document['usd']))} this run")
-    parts += filter(None, [refusals_words(micro_usd(document["run_refusals_usd"]))])
-    parts.append(f"{document['seconds']:.1f} s")
-    console.note(" · ".join(parts))
-    if document["gone_files"]:
-        console.note(
-            f"{count(document['gone_files'], 'file')} of cells that are gone lie there still: --prune removes them"
-        )
-    if document["exit_code"] == BUDGET:
-        console.warn(f"stopped by the budget ({document['budget']}): raise it and run again to continue")
-    if document["exit_code"] == INTERRUPTED:
-        console.warn("interrupted: run again to continue; nothing is paid twice")
-    console.result(f"contact sheet: {document['sheet']}")
-
-
-def _say_review(after: Plan, console: Console) -> None:
-    """What reviewers decided, where something follows from it."""
-    if after.rejected:
-        console.note(rejected_words(after))
-    lost = [step for step in after.steps if step.selected and step.cell.picture.key in after.lost]
-    for step in [step for step in lost if step.action == "failed"][:1]:
-        console.warn(f"{step.cell.label}: {step.reason}")

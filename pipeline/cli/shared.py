@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.approvals import Approvals, read_approvals
+from pipeline.cli.console import Console
 from pipeline.cli.rehearsal import Places
-from pipeline.cli.show import Console, count
-from pipeline.errors import PipelineError, UsageError
+from pipeline.cli.saved import saved_named
+from pipeline.cli.selecting import NothingSelected, check_some, check_words, how_labels_are_built, look_up
+from pipeline.cli.show import count
+from pipeline.errors import PipelineError
 from pipeline.expand import PRIVATE, Expansion, expand
 from pipeline.former import known_to, settled
 from pipeline.ledger import EMPTY, LEDGER, Ledger, Snapshot, read_ledger
 from pipeline.manifest import load
 from pipeline.plan import REJECTED, Plan, Selection, make_plan, named_by
-from pipeline.schema import did_you_mean
+from pipeline.plan.selectors import Named
 from pipeline.sidecars import unadopted
 from pipeline.types import Manifest, dollars, micro_usd
 from pipeline.verdicts import reach_verdicts
@@ -50,7 +53,7 @@ def warn_of(expansion: Expansion, console: Console) -> None:
         console.warn(str(problem))
 
 
-def selected(arguments: argparse.Namespace, pictures: frozenset[str] | None = None) -> Selection:
+def selected(arguments: argparse.Namespace, named: Named, pictures: frozenset[str] | None = None) -> Selection:
     """Which cells the options select; ``pictures``: those that a retake of the rejected ones is about."""
     return Selection(
         tuple(arguments.only or (arguments.retake if pictures is None else ()) or ()),
@@ -58,6 +61,7 @@ def selected(arguments: argparse.Namespace, pictures: frozenset[str] | None = No
         tuple(arguments.tag or ()),
         arguments.limit,
         pictures,
+        named,
     )
 
 
@@ -66,13 +70,14 @@ def _rejected(
     ledger: Ledger | None,
     arguments: argparse.Namespace,
     approvals: Approvals,
+    named: Named,
     console: Console,
 ) -> frozenset[str]:
     """The pictures of ``--retake rejected``, and of the globs beside it. None is no mistake, but told."""
     snapshot = ledger.snapshot() if ledger else EMPTY
     expansion = settled(expansion, known_to(snapshot, approvals.by_key))
     now = reach_verdicts(expansion, ledger, snapshot, approvals).rejected if ledger else {}
-    named = named_by(expansion.cells, [glob for glob in arguments.retake if glob != REJECTED])
+    others = named_by(expansion.cells, [word for word in arguments.retake if word != REJECTED], named)
     if not now:
         before = sum(decision.rejected for decision in approvals.by_key.values())
         console.warn(
@@ -81,7 +86,7 @@ def _rejected(
             else "no picture is rejected: decide on the contact sheet, export the decisions, "
             f"and bring them in with `pipeline review {arguments.manifest} --import decisions.json`"
         )
-    return frozenset(now) | named
+    return frozenset(now) | others
 
 
 def planned(
@@ -97,18 +102,21 @@ def planned(
     Raises:
         UsageError: when they select nothing that is there.
     """
-    tags = {tag for cell in expansion.cells for tag in cell.place.product.tags}
-    for tag in arguments.tag or ():
-        if tag not in tags:
-            raise UsageError(f"no product has the tag {tag!r}; {did_you_mean(tag, tags)}")
     approvals = read_approvals(expansion.manifest) if approvals is None else approvals
+    if saved is None:
+        check_words(arguments, expansion)
+    named = look_up(arguments, expansion, ledger, approvals) if saved is None else saved_named(saved)
     pictures = None
     if REJECTED in (arguments.retake or ()):
-        pictures = frozenset(saved["takes"]) if saved else _rejected(expansion, ledger, arguments, approvals, console)
+        pictures = (
+            _rejected(expansion, ledger, arguments, approvals, named, console)
+            if saved is None
+            else frozenset(saved["takes"])
+        )
     made = make_plan(
         expansion,
         ledger,
-        selection=selected(arguments, pictures),
+        selection=selected(arguments, named, pictures),
         retake=() if saved else tuple(arguments.retake or ()),
         retry_failed=arguments.retry_failed,
         retry_uncertain=arguments.uncertain == "retry",
@@ -118,14 +126,10 @@ def planned(
     _check_adopted(expansion, ledger, made.snapshot, arguments)
     if respelled := _respelled_words(made):
         console.note(respelled)
-    nothing = not any(step.selected for step in made.steps)
-    if nothing and (arguments.only or arguments.exclude or arguments.tag):
-        words = [*(arguments.only or ()), *(arguments.exclude or ())]
-        ids = {cell.place.product.id for cell in expansion.cells}
-        hint = did_you_mean(words[0].split("/")[0], ids) if words else ""
-        raise UsageError(f"the selection matches no cell; {hint}; labels look like {expansion.cells[0].label}")
+    if saved is None:
+        check_some(arguments, made)
     if arguments.retake and pictures != frozenset() and not saved and not _makes_again(made, expansion, approvals):
-        raise UsageError(_no_retake(made))
+        raise NothingSelected(_no_retake(made))
     return made
 
 
@@ -158,7 +162,7 @@ def _no_retake(plan: Plan) -> str:
         return f"{what}: withdrawing the approvals (`pipeline review`) frees them"
     if plan.selection.pictures is not None:
         return "none of the rejected pictures can be made anew now: `pipeline plan -v` says why"
-    return "--retake matches no picture that is made already"
+    return f"--retake matches no picture that is made already. {how_labels_are_built(plan.expansion)}"
 
 
 def check_known(expansion: Expansion, arguments: argparse.Namespace) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.approvals import read_approvals
+from pipeline.cli.console import Console
 from pipeline.cli.rehearsal import environment_places
 from pipeline.cli.shared import check_known, private_folder, read_cells
-from pipeline.cli.show import Console, count
+from pipeline.cli.show import count
 from pipeline.errors import PipelineError, UsageError
 from pipeline.ledger import read_ledger
 from pipeline.plan import make_plan

@@ -1,73 +1,16 @@
-"""How things look on a terminal: colours, tables, plans and reasons."""
+"""How things look on a terminal: tables, plans and reasons."""
 
 from __future__ import annotations
 
 import difflib
-import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TextIO
 
-from pipeline.errors import Problem
+from pipeline.budget import Cap
+from pipeline.cli.console import Console
 from pipeline.ledger import Ledger, Money
 from pipeline.plan import Plan, Step
 from pipeline.types import Json, dollars
-
-_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-
-
-class Console:
-    """Results go to standard output, everything else to standard error; colours only where they are wanted."""
-
-    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
-        self.quiet = quiet
-        self.verbose = verbose
-
-    def result(self, text: str = "") -> None:
-        """What was asked for; what the stream's encoding can't write (a name that is not UTF-8) as escapes."""
-        try:
-            print(text)
-        except UnicodeEncodeError as error:
-            print(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
-
-    def note(self, text: str) -> None:
-        """What is good to know; silent with ``-q``."""
-        if not self.quiet:
-            print(text, file=sys.stderr)
-
-    def warn(self, text: str) -> None:
-        """What may be a mistake; silent with ``-q``."""
-        if not self.quiet:
-            print(self.style(text, "yellow", sys.stderr), file=sys.stderr)
-
-    def ask(self, text: str) -> None:
-        """A question, on the terminal."""
-        print(self.style(text, "bold", sys.stderr), end="", file=sys.stderr, flush=True)
-
-    def error(self, text: str) -> None:
-        """What is wrong."""
-        print(self.style(text, "red", sys.stderr), file=sys.stderr)
-
-    def style(self, text: str, style: str, stream: TextIO | None = None) -> str:
-        """The text in a style, where the stream is a terminal and NO_COLOR is not set (https://no-color.org)."""
-        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not (stream or sys.stdout).isatty():
-            return text
-        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
-
-
-def problem_json(problem: Problem) -> dict[str, Json]:
-    """A problem for scripts."""
-    mark = problem.mark
-    return {
-        "file": mark.file if mark else None,
-        "line": mark.line if mark else None,
-        "column": mark.column if mark else None,
-        "path": problem.path,
-        "fact": problem.fact,
-        "hint": problem.hint,
-        "warning": problem.warning,
-    }
 
 
 def count(number: int, word: str) -> str:
@@ -274,6 +217,14 @@ def review_json(plan: Plan) -> dict[str, Json]:
     return {**numbers, "differing": plan.differing}
 
 
+def caps_json(caps: Iterable[Cap], reached: Sequence[str] = ()) -> list[Json]:
+    """Caps for scripts, in dollars."""
+    return [
+        {"name": cap.name, "usd": cap.usd / 1e6, "left_usd": max(0, cap.left) / 1e6, "reached": cap.name in reached}
+        for cap in caps
+    ]
+
+
 def plan_json(plan: Plan, budget: int | None = None) -> dict[str, Json]:
     """A plan for scripts."""
     owed = {step.cell.picture.key for step in plan.steps if step.selected and step.action == "make"}
@@ -292,9 +243,7 @@ def plan_json(plan: Plan, budget: int | None = None) -> dict[str, Json]:
         **review_json(plan),
         "set_aside": [*sorted(plan.strange)],
         "usd": plan.usd / 1e6,
-        "budget": [
-            {"name": cap.name, "usd": cap.usd / 1e6, "left_usd": max(0, cap.left) / 1e6} for cap in plan.caps(budget)
-        ],
+        "budget": caps_json(plan.caps(budget)),
         "steps": [
             {
                 "label": step.cell.label,

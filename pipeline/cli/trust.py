@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
+from pipeline.cli.console import Console
 from pipeline.cli.rehearsal import environment_places
 from pipeline.cli.shared import MISSING, check_known, private_folder, read_cells, read_manifest
-from pipeline.cli.show import Console, count, spent_words
+from pipeline.cli.show import count, spent_words
 from pipeline.errors import LedgerLocked, PipelineError
 from pipeline.executors import default_workers
 from pipeline.former import settled
@@ -51,7 +51,7 @@ def verify(arguments: argparse.Namespace, console: Console) -> int:
             console.warn("a run holds this campaign: verify again when it has ended, so that the next one mends this")
     code = MISSING if found.damaged else 0
     if arguments.json:
-        console.result(json.dumps(_document(found, open_requests, code), indent=2, ensure_ascii=False))
+        console.answer = _document(found, open_requests, code)
         return code
     for damage in found.damaged:
         console.result(console.style(f"{damage.path}: {damage.fact}{_mended(damage, back)}", "red"))

@@ -10,7 +10,7 @@ from pipeline.errors import ManifestError, Mark, Problem
 from pipeline.schema import did_you_mean, problems
 from pipeline.sources import exists, read_text, similar_file
 from pipeline.strict_yaml import parse
-from pipeline.types import Model, Offer, ReferenceLimits, micro_usd
+from pipeline.types import FORMAT_NAMES, Model, Offer, ReferenceLimits, micro_usd
 
 
 def model_names() -> list[str]:
@@ -56,7 +56,7 @@ def _read(path: Path, file: str) -> Model:
         title=tree.get("title", tree["name"]),
         sizes={res: {ratio: (wh[0], wh[1]) for ratio, wh in sizes.items()} for res, sizes in tree["sizes"].items()},
         reference=ReferenceLimits(
-            tuple(limits["formats"]), limits["max_bytes"], limits["min_side"], float(limits["max_ratio"])
+            _formats(limits["formats"]), limits["max_bytes"], limits["min_side"], float(limits["max_ratio"])
         ),
         offers={name: _offer(name, offer) for name, offer in tree["gateways"].items()},
     )
@@ -71,11 +71,21 @@ def _offer(gateway: str, offer: Any) -> Offer:  # noqa: ANN401  # checked agains
         references=tuple(offer["references"]),
         resolution=tuple(offer["resolution"]),
         aspect_ratio=tuple(offer["aspect_ratio"]),
-        format=tuple(offer["format"]),
+        format=_formats(offer["format"]),
         count=offer["count"],
         concurrency=offer.get("concurrency", 2),
         source=offer.get("source", ""),
         per_minute=offer.get("per_minute"),
         fields=dict(offer.get("fields", {})),
-        values={name: dict(words) for name, words in offer.get("values", {}).items()},
+        values={name: _words(name, words) for name, words in offer.get("values", {}).items()},
     )
+
+
+def _words(name: str, words: dict[str, str]) -> dict[str, str]:
+    """Our word → the gateway's, of one field."""
+    return {FORMAT_NAMES.get(word, word) if name == "format" else word: theirs for word, theirs in words.items()}
+
+
+def _formats(written: list[str]) -> tuple[str, ...]:
+    """Formats by their own names, each once."""
+    return tuple(dict.fromkeys(FORMAT_NAMES.get(name, name) for name in written))

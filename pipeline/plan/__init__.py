@@ -4,8 +4,9 @@ A plan reads and decides; it changes nothing and calls nobody.
 """
 
 from pipeline.plan.planner import make_plan
+from pipeline.plan.selectors import label_matches, named_by
 from pipeline.plan.there import EDITED, copies_of, encoding_of, file_damage, gone_words
-from pipeline.plan.values import REJECTED, Action, Plan, PlannedRequest, Selection, Step, label_matches, named_by
+from pipeline.plan.values import REJECTED, Action, Plan, PlannedRequest, Selection, Step
 
 __all__ = [
     "EDITED",

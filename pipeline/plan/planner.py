@@ -11,8 +11,9 @@ from pipeline.approvals import NONE, Approvals
 from pipeline.expand import PRIVATE, Expansion
 from pipeline.former import known_to, settled
 from pipeline.ledger import EMPTY, FileRow, Ledger, PictureRow, RequestRow
+from pipeline.plan.selectors import named_by
 from pipeline.plan.there import EDITED, copies_of, encoding_of, file_damage, gone_words, holds_picture
-from pipeline.plan.values import REJECTED, Action, Plan, PlannedRequest, Selection, Step, able_providers, named_by
+from pipeline.plan.values import REJECTED, Action, Plan, PlannedRequest, Selection, Step, able_providers
 from pipeline.types import Cell, Json, Picture, Provider, Reference, Spec
 from pipeline.verdicts import BEFORE, changes, lost_words, reach_verdicts
 
@@ -65,7 +66,7 @@ class _Planner:
         self.snapshot = ledger.snapshot() if ledger else EMPTY
         globs = [glob for glob in retake if glob != REJECTED]
         known = known_to(self.snapshot, approvals.by_key)
-        expansion = settled(expansion, known, anew=named_by(expansion.cells, globs) if globs else ())
+        expansion = settled(expansion, known, anew=named_by(expansion.cells, globs, selection.named) if globs else ())
         self.expansion = expansion
         self.manifest = expansion.manifest
         self.selection = selection
@@ -73,7 +74,7 @@ class _Planner:
         self.lost = set(self.verdicts.lost)
         self.retry_failed = retry_failed
         self.wanted = takes or {}
-        asked = named_by(expansion.cells, globs)
+        asked = named_by(expansion.cells, globs, selection.named)
         more = {key for key, take in self.wanted.items() if take > self.have(key)}
         self.held = frozenset((asked | more) & (self.verdicts.frozen.keys() | self.lost))
         self.retake = asked - self.held

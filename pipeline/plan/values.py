@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from pipeline.budget import Cap, midnight
 from pipeline.expand import Expansion, provider_lacks
 from pipeline.ledger import FileRow, RequestRow, Snapshot
+from pipeline.plan.selectors import Named, matches
 from pipeline.types import Cell, Manifest, Picture, Provider, Spec
 from pipeline.verdicts import BEFORE, UNDECIDED, Verdicts
 
@@ -33,8 +33,9 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which cells a run is about: label globs, tags, and the most pictures to make; ``pictures``: only cells of these
-    (keys).
+    """Which cells a run is about: words (see :mod:`pipeline.plan.selectors`), tags, and the most pictures to make.
+
+    ``pictures``: only cells of these (keys); ``named``: the cells of the words about what changes.
     """
 
     only: tuple[str, ...] = ()
@@ -42,6 +43,7 @@ class Selection:
     tags: tuple[str, ...] = ()
     limit: int | None = None
     pictures: frozenset[str] | None = None
+    named: Named = field(default_factory=dict)
 
     def __contains__(self, cell: object) -> bool:
         """Whether a cell is selected (the limit is counted elsewhere)."""
@@ -49,21 +51,11 @@ class Selection:
             return False
         if self.pictures is not None and cell.picture.key not in self.pictures:
             return False
-        if self.only and not any(label_matches(cell.label, glob) for glob in self.only):
+        if self.only and not any(matches(cell, word, self.named) for word in self.only):
             return False
-        if any(label_matches(cell.label, glob) for glob in self.exclude):
+        if any(matches(cell, word, self.named) for word in self.exclude):
             return False
         return not self.tags or any(tag in cell.place.product.tags for tag in self.tags)
-
-
-def label_matches(label: str, glob: str) -> bool:
-    """Whether a glob names a label: whole, or a leading part of it (``enamel-blue`` is all its cells)."""
-    return fnmatchcase(label, glob) or fnmatchcase(label, f"{glob.rstrip('/')}/*")
-
-
-def named_by(cells: Iterable[Cell], globs: Sequence[str]) -> set[str]:
-    """The pictures (keys) of all cells that a glob names."""
-    return {cell.picture.key for cell in cells if any(label_matches(cell.label, glob) for glob in globs)}
 
 
 @dataclass(frozen=True, slots=True)

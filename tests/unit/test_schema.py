@@ -181,7 +181,7 @@ def explained(text, definition=""):
         ("outputs", "variants: two", (1, 11, "variants", "'two' is text, not a whole number", "")),
         ("outputs", "variants: 1.5", (1, 11, "variants", "1.5 is a number, not a whole number", "")),
         ("outputs", "native: 'yes'", (1, 9, "native", "'yes' is text, not true or false", "")),
-        ("outputs", "format: [jpg]", (1, 10, "format[0]", "'jpg' is not allowed", "did you mean 'jpeg'?")),
+        ("outputs", "format: [JPEG]", (1, 10, "format[0]", "'JPEG' is not allowed", "did you mean 'jpeg'?")),
         ("outputs", "resolution: [1K, 2K, 1K]", (1, 13, "resolution", "1K is listed twice", "remove one")),
         ("outputs", "resolution: 5", (1, 13, "resolution", "5 is a number, not text or a list", 'quote it: "5"')),
         ("outputs", "resolution: []", (1, 13, "resolution", "is empty", "for example '1K'")),
@@ -226,7 +226,7 @@ def test_long_values_are_cut():
     [
         ("outputs", "aspect_ratio: [16/9]"),
         ("outputs", "aspect_ratio: 16/9"),
-        ("outputs", "format: jpg"),
+        ("outputs", "format: PNG"),
         ("product", "id: a\nname: " + "x" * 301),
         ("product", "id: a b"),
     ],
