@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageChops, ImageFile, UnidentifiedImageError
 
 from pipeline import colour
-from pipeline.containers import Container, exif, frames, icc, pixels, split
+from pipeline.containers import Container, damage, exif, frames, icc, pixels, split
 from pipeline.errors import ForeignFile, KeepError, MediaError, WrongPicture
 from pipeline.kinds import codec_fault, described, kind_of
 
@@ -128,6 +128,8 @@ def decode(data: bytes, most: int = 0, *, still: bool = True) -> Image.Image:
         raise WrongPicture(f"the picture has {width}×{height} pixels: far more than asked for")
     if still and found.animation:
         raise WrongPicture(f"the picture has several frames: it is {found.animation}")
+    if flaw := damage(found.file):
+        raise MediaError(f"the picture {flaw}")
     try:
         image = found.seen()
     except MemoryError:
