@@ -150,7 +150,10 @@ def test_an_animation_is_named(tmp_path: Path, kind: str, words: str) -> None:
 def test_a_damaged_reference_is_found_before_it_costs(tmp_path: Path) -> None:
     """A PNG by its checksums, a JPEG by decoding it; where pictures are free it is a warning."""
     path, products = tmp_path / "a.png", {"mugs": [{"id": "mug", "name": "Mug", "images": {"front": "a.png"}}]}
-    for data in (PNG[:200] + bytes([PNG[200] ^ 1]) + PNG[201:], JPEG.replace(b"\xff\xdb", b"\xff\xbf")):
+    for data in (
+        PNG[:200] + bytes([PNG[200] ^ 1]) + PNG[201:],
+        JPEG.replace(b"\xff\xda\x00\x0c\x03", b"\xff\xda\x00\x0c\x09"),
+    ):
         path.write_bytes(data)
         assert any("front: is damaged" in words for words in warnings(tmp_path, products=products))
         (said,) = complaints(tmp_path, products=products, providers=["fal"])
