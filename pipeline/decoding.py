@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from PIL import Image, ImageChops, ImageFile, UnidentifiedImageError
 
 from pipeline import colour
-from pipeline.containers import Container, exif, frames, icc, pixels, split
+from pipeline.containers import Container, damage, exif, frames, icc, pixels, split
 from pipeline.errors import ForeignFile, KeepError, MediaError, WrongPicture
 from pipeline.kinds import codec_fault, described, kind_of
 
 MAX_PIXELS = 64_000_000
-_LEAST = 33
-"""Bytes of a PNG up to the end of its header; no picture in any of the formats is as short."""
+_LEAST = 26
+"""Bytes of the smallest WebP; no picture in any of the formats is shorter."""
 _FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -97,7 +97,7 @@ def opened(data: bytes) -> Opened:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(pixels(file)), formats=[_FORMATS[kind]])
     except UnidentifiedImageError:
-        raise MediaError("is damaged: it can't be read as a picture") from None
+        raise MediaError("is no PNG, JPEG or WebP picture that can be read") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise WrongPicture("has too many pixels") from None
     except Exception as error:  # Pillow's decoders raise whatever they stumble over
@@ -128,6 +128,8 @@ def decode(data: bytes, most: int = 0, *, still: bool = True) -> Image.Image:
         raise WrongPicture(f"the picture has {width}×{height} pixels: far more than asked for")
     if still and found.animation:
         raise WrongPicture(f"the picture has several frames: it is {found.animation}")
+    if flaw := damage(found.file):
+        raise MediaError(f"the picture {flaw}")
     try:
         image = found.seen()
     except MemoryError:

@@ -10,8 +10,8 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.containers import bare
-from pipeline.decoding import decode, opened
+from pipeline.containers import bare, damage
+from pipeline.decoding import Opened, decode, opened
 from pipeline.errors import ForeignFile, KeepError, MediaError
 from pipeline.kinds import described
 from pipeline.paths import read_bytes
@@ -25,7 +25,7 @@ _QUALITIES = (95, 90, 85, 75, 60)
 @dataclass(frozen=True, slots=True)
 class ReferenceFacts:
     """What a reference's bytes say: SHA-256, size in bytes and (upright) in pixels, format (``png``, ``jpeg``,
-    ``webp``), and what it is if it has several frames.
+    ``webp``), what it is if it has several frames, and what is wrong with its pixels.
     """
 
     digest: str
@@ -34,6 +34,7 @@ class ReferenceFacts:
     height: int
     format: str
     animation: str = ""
+    flaw: str = ""
 
     def lacks(self, limits: ReferenceLimits) -> list[str]:
         """Each way in which it is outside the model's limits, as a fact."""
@@ -69,18 +70,23 @@ def read_reference(path: str) -> ReferenceFacts:
     data = _bytes_of(path)
     try:
         found = opened(data)
-        width, height = found.size
-        if found.kind == "jpeg":
-            found.image.draft("L", (1, 1))
-            found.image.load()
     except ForeignFile:
         raise described(data, Path(path).name) from None
     except (MediaError, KeepError) as error:
         raise MediaError(str(error)) from None
-    except Exception as error:  # Pillow's decoders raise whatever they stumble over
-        raise MediaError(f"is damaged: {error}") from None
-    digest = hashlib.sha256(data).hexdigest()
-    return ReferenceFacts(digest, len(data), width, height, found.kind, found.animation)
+    digest, (width, height) = hashlib.sha256(data).hexdigest(), found.size
+    return ReferenceFacts(digest, len(data), width, height, found.kind, found.animation, _flaw(found))
+
+
+def _flaw(found: Opened) -> str:
+    """Why the pixels of a reference that is all there can't be decoded, as far as that is cheap to find."""
+    if found.kind == "jpeg":
+        try:
+            found.image.draft("L", (1, 1))
+            found.image.load()
+        except Exception as error:  # Pillow's decoders raise whatever they stumble over
+            return f"is damaged: {error}"
+    return damage(found.file)
 
 
 def _bytes_of(path: str) -> bytes:

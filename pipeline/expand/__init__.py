@@ -293,6 +293,8 @@ class _Expander:
         for fact in facts.lacks(limits):
             hint = f"{self.manifest.model.title} says so"
             self.found.add(path, fact, hint, warning=self.manifest.proof)
+        if facts.flaw:
+            self.found.add(path, facts.flaw, "save it again", warning=self.manifest.proof)
         if facts.animation:
             self.found.add(path, f"is {facts.animation}", "only its first picture is sent", warning=True)
         return Reference(name, source, facts.digest, role, facts.width, facts.height, limits.max_bytes)

@@ -251,13 +251,14 @@ def test_exit_codes_of_plan(campaign: Path) -> None:
 
 
 def test_a_broken_reference_fails_its_picture_with_a_reason(tmp_path: Path) -> None:
-    """A reference with a damaged body passes the plan (nothing is decoded), and fails alone in the run."""
+    """A reference with a damaged body is a warning of the plan where pictures are free, and fails alone in the run."""
     manifest = write_campaign(tmp_path, count=2, outputs=OUTPUTS)
     noise = Image.frombytes("RGB", (400, 400), random.randbytes(480000))
     noise.save(tmp_path / "p0.png")
     data = bytearray((tmp_path / "p0.png").read_bytes())
     data[200_000:200_100] = bytes(100)
     (tmp_path / "p0.png").write_bytes(data)
+    assert "a checksum is wrong" in pipeline("plan", manifest).stderr
     document = run(manifest, expect=3)
     assert (document["made"], document["failed"]) == (1, 1)
     failed = [line for line in results(manifest) if line["state"] == "failed"]
