@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -33,15 +34,26 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30, width=min(100, shutil.get_terminal_size().columns - 1))
 
 
+def _program(started: str) -> str:
+    """What was typed to start the command line: one of its two names, or a module of Python's ``-m``."""
+    folder, _, name = started.rpartition("/")
+    if name == "__main__.py":
+        return f"python -m {folder.rpartition('/')[2]}"
+    if name == "campaign_pipeline.py":
+        return "python -m campaign_pipeline"
+    return "campaign-pipeline" if name == "campaign-pipeline" else "pipeline"
+
+
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Read a command line; ends the process with 2 (or 0 for help) as argparse does."""
+    program = _program(sys.argv[0])
     parser = argparse.ArgumentParser(
-        "pipeline",
+        program,
         description="One YAML manifest becomes finished, checked pictures and a contact sheet.",
         epilog=f"""\
 start here:
-  pipeline init my-campaign
-  pipeline run my-campaign/campaign.yaml
+  {program} init my-campaign
+  {program} run my-campaign/campaign.yaml
 
 {_EXIT_CODES}""",
         formatter_class=_Formatter,
