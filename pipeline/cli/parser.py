@@ -40,6 +40,16 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message} (see `{self.prog} --help`)")
 
 
+def _program(started: str) -> str:
+    """What was typed to start the command line: one of its two names, or a module of Python's ``-m``."""
+    folder, _, name = started.rpartition("/")
+    if name == "__main__.py":
+        return f"python -m {folder.rpartition('/')[2]}"
+    if name == "campaign_pipeline.py":
+        return "python -m campaign_pipeline"
+    return "campaign-pipeline" if name == "campaign-pipeline" else "pipeline"
+
+
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Read a command line. ``manifests`` are the manifests that it names, none where it names none.
 
@@ -47,13 +57,14 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         SystemExit: after ``--help`` and ``--version``, and where there is nothing to read.
         UsageError: for a command line that can't be read.
     """
+    program = _program(sys.argv[0])
     parser = _Parser(
-        "pipeline",
+        program,
         description="One YAML manifest becomes finished, checked pictures and a contact sheet.",
         epilog=f"""\
 start here:
-  pipeline init my-campaign
-  pipeline run my-campaign/campaign.yaml
+  {program} init my-campaign
+  {program} run my-campaign/campaign.yaml
 
 {_EXIT_CODES}""",
         formatter_class=_Formatter,

@@ -15,7 +15,7 @@ CONFINED = """#!/bin/sh
 # sees one folder, and nothing in it that is hidden
 for a; do case $a in --print-to-pdf=*) made=${{a#*=}};; esac; page=${{a#file://}}; done
 for path in "$made" "$page"; do
-  case $path in */.*) echo "ERR_ACCESS_DENIED" >&2; exit 1;; {home}/*) ;; *) echo "ERR_FILE_NOT_FOUND" >&2; exit 1;; esac
+  case $path in */.*) echo "ERR_ACCESS_DENIED" >&2; exit 1;; {home}/*) ;; *) echo NOT_FOUND >&2; exit 1;; esac
 done
 [ -r "$page" ] || exit 1
 printf '%%PDF-1.4\\n1 0 obj\\n<</Type /Pages\\n/Count 1\\n/Kids []>>\\n' > "$made"

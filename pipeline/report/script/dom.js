@@ -17,7 +17,22 @@ export function make(tag, className = "", content = "") {
   return element;
 }
 
-/** @param {string} text @param {() => void} act @param {string} [className] @returns {HTMLButtonElement} */
+/** What people wrote, which has a direction of its own: a Hebrew name in an English line. @param {string} text @returns {any} */
+export function own(text) {
+  return make("bdi", "", text);
+}
+
+/** @param {string} label @returns {any[]} its parts in their order, in whatever script each of them is */
+export function path(label) {
+  return label.split("/").flatMap((part, at) => [...(at ? ["/"] : []), own(part)]);
+}
+
+/** @param {string} change `scene: one → two` @returns {any[]} the same, before and after in their order */
+export function sides(change) {
+  return change.split(" → ").flatMap((part, at) => [...(at ? [" → "] : []), own(part)]);
+}
+
+/** @param {string | any[]} text @param {() => void} act @param {string} [className] @returns {HTMLButtonElement} */
 export function button(text, act, className = "") {
   const element = make("button", className, text);
   element.type = "button";

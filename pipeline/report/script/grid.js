@@ -5,7 +5,7 @@
 
 import { dimension, sheet } from "./data.js";
 import { onDecision } from "./decisions.js";
-import { $, count, make } from "./dom.js";
+import { $, count, make, own } from "./dom.js";
 import { passing } from "./filter.js";
 import { layOutAt, layOutWell, LEAST, neighbour } from "./layout.js";
 import { arrange } from "./pivot.js";
@@ -103,7 +103,7 @@ function drawColumns() {
   const { columns, blocks } = app.layout;
   bar.hidden = columns.length === 0;
   bar.replaceChildren(...blocks.flatMap((left) => columns.map(({ value, x, width }) => {
-    const head = make("span", "", value < 0 ? "–" : headingText(app.view.axes.across, value));
+    const head = make("span", "", own(value < 0 ? "–" : headingText(app.view.axes.across, value)));
     head.title = head.textContent;
     head.style.left = `${left + x}px`;
     head.style.width = `${width}px`;
@@ -195,9 +195,9 @@ function makeHeading(heading) {
   const of = dimension(key);
   const element = make(heading.level === "band" ? "h2" : "h3", heading.level);
   const name = headingText(key, heading.value);
-  element.append(make("span", "name", name));
+  element.append(make("span", "name", own(name)));
   if (of?.titles && of.titles[heading.value] && of.titles[heading.value] !== of.values[heading.value]) {
-    element.append(make("span", "id", of.values[heading.value]));
+    element.append(make("span", "id", own(of.values[heading.value])));
   }
   element.append(make("small", "", String(heading.tiles)));
   element.title = `${of?.name}: ${name}, ${count(heading.tiles, "picture")}`;

@@ -3,7 +3,7 @@
 import { nameBefore, partnersOf, showWay, WAYS } from "./compare.js";
 import { altOf, originalOf, sheet, standingOf, stateOf, thumbAddress } from "./data.js";
 import { onDecision } from "./decisions.js";
-import { $, make, mark } from "./dom.js";
+import { $, make, mark, own } from "./dom.js";
 import { shut } from "./focus.js";
 import { moveCursor, positionOf, setCursor } from "./grid.js";
 import { fillDecision, fillPanel, showAbsent, startPanel } from "./panel.js";
@@ -86,7 +86,7 @@ function showSide(/** @type {any} */ figure, /** @type {?string} */ href, /** @t
   const tile = app.cursor;
   if (!small && !href) {
     const state = stateOf(tile);
-    figure.replaceChildren(make("div", "blank", [make("span", "state", [mark(state), ` ${state}`]), make("span", "", sheet.reasons[sheet.tiles.reason[tile]] ?? "")]));
+    figure.replaceChildren(make("div", "blank", [make("span", "state", [mark(state), ` ${state}`]), make("span", "", own(sheet.reasons[sheet.tiles.reason[tile]] ?? ""))]));
     showZoom();
     return;
   }
@@ -96,7 +96,7 @@ function showSide(/** @type {any} */ figure, /** @type {?string} */ href, /** @t
   image.dataset.pixels = String(width);
   image.addEventListener("load", showZoom);
   image.src = small ?? href;
-  figure.replaceChildren(image, ...(name ? [make("figcaption", "", name)] : []));
+  figure.replaceChildren(image, ...(name ? [make("figcaption", "", own(name))] : []));
   if (!href || href === image.src) return;
   const large = new Image();
   large.addEventListener("load", () => {

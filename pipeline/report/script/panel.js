@@ -2,14 +2,14 @@
 
 import { blankWords, sheet, standingOf, stateOf, thumbAddress, valueOf } from "./data.js";
 import { canDecide, decisionOf, decisionOn } from "./decisions.js";
-import { $, copyText, make, mark, moment, shellWord } from "./dom.js";
+import { $, copyText, make, mark, moment, own, path, shellWord, sides } from "./dom.js";
 import { hasDraft } from "./drafts.js";
 import { wordsChanged } from "./compare.js";
 
 /** @param {number} tile @param {import("./compare.js").Partner | null} partner compared with */
 export function fillPanel(tile, partner) {
-  $("box-title").textContent = valueOf("product", tile);
-  $("box-label").textContent = sheet.tiles.label[tile];
+  $("box-title").replaceChildren(own(valueOf("product", tile)));
+  $("box-label").replaceChildren(...path(sheet.tiles.label[tile]));
   fillTrouble(tile);
   fillDecision(tile);
   fillPrompt(tile);
@@ -31,16 +31,17 @@ function fillTrouble(tile) {
   const state = stateOf(tile);
   const reason = sheet.reasons[sheet.tiles.reason[tile]] ?? "";
   const stale = sheet.stale[tile];
+  /** @type {any[][]} */
   const lines = [];
-  if (state !== "done") lines.push(`${state[0].toUpperCase()}${state.slice(1)}${reason ? ": " + reason : ""}`);
-  else if (reason) lines.push(`${reason[0].toUpperCase()}${reason.slice(1)}.`);
-  if (stale !== undefined) lines.push(`Approved before, but ${stale}.`);
-  if (sheet.blank[tile]) lines.push(`Shows nothing: it is ${blankWords(tile)}.`);
-  if (sheet.tiles.nsfw[tile]) lines.push("The gateway's own check has flagged this picture.");
+  if (state !== "done") lines.push([`${state[0].toUpperCase()}${state.slice(1)}${reason ? ": " : ""}`, own(reason)]);
+  else if (reason) lines.push([own(`${reason[0].toUpperCase()}${reason.slice(1)}.`)]);
+  if (stale !== undefined) lines.push(["Approved before, but ", own(stale), "."]);
+  if (sheet.blank[tile]) lines.push([`Shows nothing: it is ${blankWords(tile)}.`]);
+  if (sheet.tiles.nsfw[tile]) lines.push(["The gateway's own check has flagged this picture."]);
   const trouble = $("box-trouble");
   trouble.hidden = lines.length === 0;
   trouble.dataset.state = state === "done" ? "uncertain" : state;
-  trouble.textContent = lines.join(" ");
+  trouble.replaceChildren(...lines.flatMap((line, at) => [...(at ? [" "] : []), ...line]));
 }
 
 /** @param {number} tile @returns {string} why nothing can be decided there; empty where it can */
@@ -70,16 +71,21 @@ export function fillDecision(tile) {
   const others = all.length > 1 || who ? all : [];
   const lines = others.map((each) => make("li", "", [
     ...(each.decision ? [mark(each.decision)] : []),
-    make("b", "", each.who || "You"), ` ${each.decision || "undecided"}${each.stars ? " " + "★".repeat(each.stars) : ""}${each.note ? `: ${each.note}` : ""}`,
+    make("b", "", own(each.who || "You")), ` ${each.decision || "undecided"}${each.stars ? " " + "★".repeat(each.stars) : ""}${each.note ? ": " : ""}`, own(each.note),
   ]));
-  if (note && !others.length) lines.push(make("li", "", [mark("note"), note]));
+  if (note && !others.length) lines.push(make("li", "", [mark("note"), own(note)]));
   const before = (sheet.history[tile] ?? []).map((each) => ({ each, on: decisionOn(each.key, each.sha) }))
     .filter(({ on }) => on.note || on.decision === "rejected").at(-1);
   if (before) {
     const { each, on } = before;
-    lines.push(make("li", "", [mark(on.decision || "note"), make("b", "", `Take ${each.take}`), ` ${on.decision}${on.who ? " by " + on.who : ""}${on.note ? ": " + on.note : ""}`]));
+    lines.push(make("li", "", [mark(on.decision || "note"), make("b", "", `Take ${each.take}`), ` ${on.decision}`, ...by(on)]));
   }
   $("box-said").replaceChildren(...lines);
+}
+
+/** @param {{who: string, note: string}} said @returns {any[]} who said it, and the note */
+function by({ who, note }) {
+  return [...(who ? [" by ", own(who)] : []), ...(note ? [": ", own(note)] : [])];
 }
 
 /** @param {number} tile the prompt, its slots shown as the references they name */
@@ -89,8 +95,8 @@ function fillPrompt(tile) {
   $("box-text").replaceChildren(...parts.map((part) => {
     const slot = /^@Image(\d*)$/.exec(part);
     const reference = slot ? sheet.references[slots[Number(slot[1] || 1) - 1]] : undefined;
-    if (!reference) return document.createTextNode(part);
-    const element = make("span", "slot", [...small(reference.thumb, ""), part]);
+    if (!reference) return slot ? own(part) : document.createTextNode(part); // a slot says nothing of the text's direction
+    const element = make("bdi", "slot", [...small(reference.thumb, ""), part]);
     element.title = reference.name;
     return element;
   }));
@@ -114,7 +120,7 @@ function fillReferences(tile) {
     const picture = small(reference.thumb, `Reference ${reference.name}`);
     const element = make("li", "", [
       ...(picture.length ? picture : [make("span", "none", "no preview")]),
-      make("b", "", `@Image${at + 1}`), " ", make("span", "", reference.name + (reference.role ? ` (${reference.role})` : "")),
+      make("b", "", `@Image${at + 1}`), " ", make("span", "", [own(reference.name), ...(reference.role ? [" (", own(reference.role), ")"] : [])]),
     ]);
     element.title = reference.source;
     return element;
@@ -125,10 +131,11 @@ function fillReferences(tile) {
 function fillFacts(tile) {
   const { width, height, proof, usd, seconds, made, key } = sheet.tiles;
   const shown = sheet.dimensions.filter((each) => !["product", "state", "provider", "model"].includes(each.key) && each.of[tile] >= 0);
-  /** @type {[string, string][]} */
+  const tags = sheet.tags.of[tile].flatMap((tag, at) => [...(at ? [", "] : []), own(sheet.tags.values[tag])]);
+  /** @type {[string, string | any[]][]} */
   const facts = [
     ...shown.map((each) => /** @type {[string, string]} */ ([each.name, valueOf(each.key, tile)])),
-    ["Tags", sheet.tags.of[tile].map((tag) => sheet.tags.values[tag]).join(", ")],
+    ["Tags", tags.length ? tags : ""],
     ["Pixels", `${width[tile]} × ${height[tile]}`],
     ["Model", valueOf("model", tile)],
     ["Provider", valueOf("provider", tile) + (proof[tile] ? " (proof)" : "")],
@@ -137,7 +144,7 @@ function fillFacts(tile) {
     ["Made", made[tile] ? moment(made[tile]) : ""],
     ["Key", key[tile]],
   ];
-  $("box-facts").replaceChildren(...facts.filter(([, value]) => value).flatMap(([name, value]) => [make("dt", "", name), make("dd", name === "Key" ? "key" : "", value)]));
+  $("box-facts").replaceChildren(...facts.filter(([, value]) => value).flatMap(([name, value]) => [make("dt", "", own(name)), make("dd", name === "Key" ? "key" : "", Array.isArray(value) ? value : own(value))]));
 }
 
 /** @param {number} usd micro-dollars @returns {string} with the tenths of a cent that one picture's price needs */
@@ -152,7 +159,7 @@ function size(bytes) {
   return bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-/** @param {?string} href @param {string} text @returns {any} a link, or text where there is nothing to open */
+/** @param {?string} href @param {string | any[]} text @returns {any} a link, or text where there is nothing to open */
 function link(href, text) {
   if (!href) return make("span", "", text);
   const element = make("a", "", text);
@@ -191,8 +198,8 @@ function fillEarlier(tile) {
   fill("box-earlier", [...(sheet.history[tile] ?? [])].reverse().map((each) => {
     const { decision, note, who } = decisionOn(each.key, each.sha);
     const what = each.key === sheet.tiles.key[tile] ? `Take ${each.take}` : each.changes.join(", ") || "Another spec";
-    const said = decision || note ? [mark(decision || "note"), ` ${decision}${who ? " by " + who : ""}${note ? ": " + note : ""}`] : [];
-    return make("li", "", [...small(each.thumb, ""), make("p", "", [link(each.href, what), make("small", "", moment(each.made)), ...(said.length ? [make("small", "", said)] : [])])]);
+    const said = decision || note ? [mark(decision || "note"), ` ${decision}`, ...by({ who, note })] : [];
+    return make("li", "", [...small(each.thumb, ""), make("p", "", [link(each.href, sides(what)), make("small", "", moment(each.made)), ...(said.length ? [make("small", "", said)] : [])])]);
   }));
 }
 
@@ -201,13 +208,15 @@ function fillChanges(tile, partner) {
   const before = partner ?? standingOf(tile); // what is still shown there differs from what is wanted now
   if (!before) return fill("box-changes", []);
   const now = sheet.texts[sheet.tiles.text[tile]];
-  const lines = before.changes.map((change) => make("p", "", change));
+  const lines = before.changes.map((change) => make("p", "", sides(change)));
   if (before.text !== null && before.text !== now) {
     const words = wordsChanged(before.text, now).flatMap(([word, how]) => [how === "same" ? word : make(how === "gone" ? "del" : "ins", "", word), " "]);
-    lines.push(make("p", "words", words));
+    const line = make("p", "words", words);
+    line.dir = "auto";
+    lines.push(line);
   }
   const old = !partner || partner.tile < 0 ? [] : sheet.dimensions.filter((each) => !["state", "set", "take"].includes(each.key) && each.of[tile] !== each.of[partner.tile])
-    .map((each) => make("p", "", `${each.name}: ${valueOf(each.key, partner.tile) || "–"} → ${valueOf(each.key, tile) || "–"}`));
+    .map((each) => make("p", "", [own(each.name), ": ", own(valueOf(each.key, partner.tile) || "–"), " → ", own(valueOf(each.key, tile) || "–")]));
   fill("box-changes", [...old, ...lines]);
 }
 

@@ -2,7 +2,7 @@
 
 import { altOf, sheet, stateOf, thumbAddress, valueOf } from "./data.js";
 import { decisionOf } from "./decisions.js";
-import { $, make, mark } from "./dom.js";
+import { $, make, mark, own } from "./dom.js";
 import { layOutWell, LEAST } from "./layout.js";
 import { arrange } from "./pivot.js";
 import { app } from "./state.js";
@@ -31,7 +31,7 @@ function layOutForPrint() {
 
 /** @param {string} tag @param {string} level @param {string} key @param {number} value @returns {any[]} */
 function heading(tag, level, key, value) {
-  return value < 0 && !key ? [] : [make(tag, level, headingText(key, value) || "–")];
+  return value < 0 && !key ? [] : [make(tag, level, own(headingText(key, value) || "–"))];
 }
 
 /** @param {number[]} tiles of one line @param {import("./layout.js").Layout} layout @returns {number[][]} the rows that they fill */
@@ -78,7 +78,7 @@ function across(cells, layout, scale) {
 /** @param {import("./layout.js").Layout} layout @param {number} scale @returns {any[]} */
 function columnNames(layout, scale) {
   if (!layout.columns.length) return [];
-  const names = layout.columns.map(({ value }) => make("span", "", value < 0 ? "–" : headingText(app.view.axes.across, value)));
+  const names = layout.columns.map(({ value }) => make("span", "", own(value < 0 ? "–" : headingText(app.view.axes.across, value))));
   const row = across(names, layout, scale);
   row.className = "print-row names";
   return [row];
@@ -98,16 +98,17 @@ function printTile(tile, told) {
     image.style.aspectRatio = `${width[tile]} / ${height[tile]}`;
     figure.append(image);
   } else {
-    const blank = make("div", "blank", [make("span", "state", [mark(state), ` ${state}`]), make("span", "reason", sheet.reasons[reason[tile]] ?? "")]);
+    const blank = make("div", "blank", [make("span", "state", [mark(state), ` ${state}`]), make("span", "reason", own(sheet.reasons[reason[tile]] ?? ""))]);
     blank.style.aspectRatio = `${width[tile]} / ${height[tile]}`;
     figure.append(blank);
   }
   const { decision, all } = decisionOf(tile);
   figure.dataset.decision = decision;
-  const facts = told.map((key) => valueOf(key, tile)).filter(Boolean).join(" · ");
+  const values = told.map((key) => valueOf(key, tile)).filter(Boolean);
+  const facts = (values.length ? values : [valueOf("variant", tile)]).flatMap((value, at) => [...(at ? [" · "] : []), own(value)]);
   figure.append(make("figcaption", "", [
-    make("span", "", facts || valueOf("variant", tile)),
-    ...all.map((each) => make("span", "verdict", [...(each.decision ? [mark(each.decision)] : []), ` ${each.decision}${each.who ? " by " + each.who : ""} ${"★".repeat(each.stars)}${each.note ? " " + each.note : ""}`])),
+    make("span", "", facts),
+    ...all.map((each) => make("span", "verdict", [...(each.decision ? [mark(each.decision)] : []), ` ${each.decision}`, ...(each.who ? [" by ", own(each.who)] : []), ` ${"★".repeat(each.stars)} `, own(each.note)])),
     ...(state !== "done" && address ? [make("span", "", state)] : []),
   ]));
   return figure;

@@ -3,7 +3,7 @@
 import { approveRest, askNote, undecided } from "./culling.js";
 import { decisionOf, differing, onDecision, tally } from "./decisions.js";
 import { sheet } from "./data.js";
-import { $, button, copyText, count, make, shellWord } from "./dom.js";
+import { $, button, copyText, count, make, own, path, shellWord } from "./dom.js";
 import { draftsWouldBeLost, draftTiles } from "./drafts.js";
 import { exported, imported } from "./exchange.js";
 import { shut } from "./focus.js";
@@ -40,16 +40,16 @@ function fillReview() {
   const differ = differing();
   $("differ").hidden = differ.length === 0;
   $("differ-list").replaceChildren(...differ.slice(0, 200).map((tile) => {
-    const said = decisionOf(tile).all.filter((each) => each.decision).map((each) => `${each.who || "you"}: ${each.decision}${each.note ? ` (${each.note})` : ""}`);
-    const open = button(sheet.tiles.label[tile], () => {
+    const said = decisionOf(tile).all.filter((each) => each.decision).map((each) => [own(each.who || "you"), `: ${each.decision}`, ...(each.note ? [" (", own(each.note), ")"] : [])]);
+    const open = button(path(sheet.tiles.label[tile]), () => {
       shut($("review"));
       openBox(tile);
     }, "linklike");
-    return make("li", "", [open, make("span", "", said.join(" · "))]);
+    return make("li", "", [open, make("span", "", said.flatMap((each, at) => [...(at ? [" · "] : []), ...each]))]);
   }));
   const drafts = draftTiles();
   $("drafts").hidden = drafts.length === 0;
-  $("draft-list").replaceChildren(...drafts.slice(0, 200).map((tile) => make("li", "", button(sheet.tiles.label[tile], () => {
+  $("draft-list").replaceChildren(...drafts.slice(0, 200).map((tile) => make("li", "", button(path(sheet.tiles.label[tile]), () => {
     shut($("review"));
     setCursor(tile);
     askNote();

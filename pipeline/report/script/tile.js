@@ -2,7 +2,7 @@
 
 import { altOf, blankWords, dimension, originalOf, sheet, stateOf, thumbAddress, valueOf } from "./data.js";
 import { canDecide, decisionOf } from "./decisions.js";
-import { make, mark } from "./dom.js";
+import { make, mark, own } from "./dom.js";
 import { app } from "./state.js";
 
 const TOLD = ["product", "prompt", "vary", "ratio", "resolution", "variant", "provider"];
@@ -24,7 +24,7 @@ export function makeTile(tile, told) {
   picture.href = originalOf(tile) ?? "#open=" + encodeURIComponent(sheet.tiles.label[tile]);
   picture.append(...inside(tile));
   const caption = make("div", "caption");
-  const facts = make("p", "facts", told.map((key) => valueOf(key, tile)).filter(Boolean).map((text) => make("span", "", text)));
+  const facts = make("p", "facts", told.map((key) => valueOf(key, tile)).filter(Boolean).map((text) => make("span", "", own(text))));
   const take = valueOf("take", tile);
   if (take && take !== "take 1") facts.append(make("span", "", take));
   if (sheet.tiles.proof[tile] && !allProofs()) facts.append(make("span", "proof", "proof"));
@@ -67,7 +67,7 @@ function inside(tile) {
   }
   if (sheet.tiles.thumb[tile] >= 0) return [make("span", "coming"), make("span", "sr", altOf(tile))];
   const words = make("span", "state", [mark(state), state === "done" ? " No preview" : ` ${name(state)}`]);
-  return [make("span", "blank", [words, make("span", "reason", reason), make("span", "sr", altOf(tile))])];
+  return [make("span", "blank", [words, make("span", "reason", own(reason)), make("span", "sr", altOf(tile))])];
 }
 
 /** @param {string} shape @param {string} words @param {string} reason @returns {any} */

@@ -3,7 +3,7 @@
 import { distinct } from "./address.js";
 import { dimension } from "./data.js";
 import { onDecision } from "./decisions.js";
-import { $, button, count, make, mark } from "./dom.js";
+import { $, button, count, make, mark, own } from "./dom.js";
 import { anyMark, facets, filters, outdated } from "./filter.js";
 import { focusPicture } from "./focus.js";
 import { applyFilter } from "./grid.js";
@@ -86,7 +86,7 @@ function showOpener(opener, facet) {
   const hidden = app.view.filter.hidden.get(facet.key);
   const left = facet.values.length - (hidden?.size ?? 0);
   const text = !hidden ? "" : left === 1 ? facet.titles[facet.values.findIndex((value) => !hidden.has(value))] : `${left} of ${facet.values.length}`;
-  opener.replaceChildren(facet.name, ...(text ? [make("small", "", text)] : []));
+  opener.replaceChildren(own(facet.name), ...(text ? [make("small", "", own(text))] : []));
   opener.setAttribute("aria-pressed", String(Boolean(hidden)));
 }
 
@@ -99,7 +99,7 @@ function openValues(opener, facet) {
     box.type = "checkbox";
     box.checked = !app.view.filter.hidden.get(facet.key)?.has(value);
     box.addEventListener("change", () => hide(facet, [value], !box.checked));
-    const label = make("label", "", [box, ...(["state", "decision"].includes(facet.key) && value !== "undecided" ? [mark(value)] : []), make("span", "", facet.titles[at]), make("small", "", counts[at].toLocaleString("en"))]);
+    const label = make("label", "", [box, ...(["state", "decision"].includes(facet.key) && value !== "undecided" ? [mark(value)] : []), make("span", "", own(facet.titles[at])), make("small", "", counts[at].toLocaleString("en"))]);
     label.dataset.state = value;
     const only = button("only", () => {
       app.view.filter.hidden.set(facet.key, new Set(facet.values.filter((other) => other !== value)));
@@ -127,7 +127,7 @@ function openValues(opener, facet) {
   search.setAttribute("aria-label", `Find in ${facet.name}`);
   search.placeholder = "Find";
   search.addEventListener("input", () => { for (const { row, text } of rows) row.hidden = !text.includes(search.value.toLowerCase()); });
-  panel.replaceChildren(make("p", "values-head", [make("b", "", facet.name), all, none]), ...(rows.length > MANY ? [search] : []), make("ul", "", rows.map(({ row }) => row)));
+  panel.replaceChildren(make("p", "values-head", [make("b", "", own(facet.name)), all, none]), ...(rows.length > MANY ? [search] : []), make("ul", "", rows.map(({ row }) => row)));
   // The button is there before the first mark is: else it would push the others away from under the mouse.
   if (facet.key === "mark" && !anyMark()) panel.append(make("p", "aside", "Nothing here has stars or a note yet."));
   panel.setAttribute("aria-label", `Show ${facet.name}`);
