@@ -102,9 +102,7 @@ def test_text_comes_out_in_a_poor_encoding(manifest: Path, encoding: str) -> Non
     ).stdout.decode(encoding)
     assert ("K\\xfcche" if encoding == "ascii" else "Küche") in shown
     assert (" - " if encoding == "ascii" else " · ") in shown
-    subprocess.run(
-        command("run", manifest), capture_output=True, env=environment() | poor, timeout=HANGS, check=True
-    )
+    subprocess.run(command("run", manifest), capture_output=True, env=environment() | poor, timeout=HANGS, check=True)
 
 
 def test_a_c_locale_is_no_reason_to_fail(manifest: Path) -> None:
