@@ -127,7 +127,8 @@ class _Total:
         try:
             code = command(one, own)
         except NothingSelected:
-            own.result("nothing is selected here\n")
+            if not one.json:
+                own.result("nothing is selected here")
             own.answer, code = {"selected": 0}, 0
         except (PipelineError, KeyboardInterrupt) as error:
             code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else error.exit_code

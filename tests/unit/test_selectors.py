@@ -89,9 +89,7 @@ def test_a_word_that_selects_nothing_is_explained(campaign: Path, words: list[st
 def test_what_is_failed_missing_or_done_is_selected_by_its_state(tmp_path: Path) -> None:
     """In the words of results.jsonl, as things stand."""
     manifest = write_campaign(tmp_path, count=3, outputs=OUTPUTS | {"aspect_ratio": "1:1", "format": "png"})
-    data = bytearray((tmp_path / "p0.png").read_bytes())
-    noise = Image.effect_noise((400, 400), 90)
-    noise.save(tmp_path / "p0.png")
+    Image.effect_noise((400, 400), 90).save(tmp_path / "p0.png")
     data = bytearray((tmp_path / "p0.png").read_bytes())
     data[60_000:60_100] = bytes(100)
     (tmp_path / "p0.png").write_bytes(data)
@@ -109,17 +107,15 @@ def test_pictures_are_selected_by_what_was_decided(tmp_path: Path) -> None:
     """Approved, rejected, stale or undecided; a retake by decision is the retake of the rejected ones."""
     manifest = write_campaign(tmp_path, count=3, outputs={"format": ["png"]})
     run(manifest)
-    lines = results(manifest)
-    said = {"p0": "approved", "p1": "rejected"}
-    decisions = [
-        {"picture": line["key"], "label": line["label"].rpartition(".")[0], "decision": said[line["product"]]}
-        | {"file": file_of(manifest, line), "decided": "2026-01-02T03:04:05Z", "who": "Ana"}
-        for line in lines
-        if line["product"] in said
-    ]
-    document = {"decisions": 2, "campaign": "test", "pictures": decisions}
-    (tmp_path / "approvals.yaml").write_text(json.dumps(approvals(decisions)))
-    del document
+    entries = []
+    for product, decision in (("p0", "approved"), ("p1", "rejected")):
+        sidecar = json.loads((tmp_path / f"out/test/{product}/table/1x1_1K_v1.json").read_text())
+        shown = {"picture": sidecar["key"], "file": sidecar["original"]["sha256"], "take": 1}
+        what = {"label": f"{product}/table/1x1/1K/v1", "decision": decision, "stars": 0, "note": ""}
+        entries.append(shown | what | {"who": "Ana", "when": "2026-01-01T00:00:01Z"})
+    exported = {"version": 1, "campaign": "test", "reviewer": "Ana", "decisions": entries}
+    (tmp_path / "decisions.json").write_text(json.dumps(exported))
+    pipeline("review", manifest, "--import", tmp_path / "decisions.json")
     for word, product in (("approved", "p0"), ("rejected", "p1"), ("undecided", "p2")):
         assert {label[:2] for label in chosen(manifest, "--only", f"decision:{word}")} == {product}
     assert plan(manifest, "--retake", "decision:rejected")["to_make"] == 1
