@@ -112,7 +112,7 @@ def _say_ready(emulator: Emulator, arguments: argparse.Namespace, console: Conso
             variables[DIALECTS[gateway].key] = KEY
     if arguments.json:
         ready: Json = {"urls": dict(emulator.urls), "control": emulator.control, "environment": variables}
-        console.answer = ready
+        console.answer, console.bare = ready, True
         console.deliver(0)
     else:
         for name, value in variables.items():
