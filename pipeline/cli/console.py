@@ -19,6 +19,7 @@ class Console:
 
     ``campaign``: set by a run, whose lines carry the time and this name where no terminal shows them. ``answer``: the
     one JSON document of a command, which is written when it has come to its end; ``facts``: its numbers, for a summary.
+    ``bare``: the document is written without ``ok`` and ``exit_code``, as it tells no outcome.
     """
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
@@ -27,7 +28,7 @@ class Console:
         self.campaign = ""
         self.facts: dict[str, Json] = {}
         self.answer: object = None
-        self.answered = False
+        self.answered = self.bare = False
 
     def result(self, text: str = "") -> None:
         """What was asked for."""
@@ -72,7 +73,7 @@ class Console:
         if self.answer is None or self.answered:
             return
         self.answered = True
-        if isinstance(self.answer, dict):
+        if isinstance(self.answer, dict) and not self.bare:
             self.answer = {"ok": code in _WELL, **self.answer, "exit_code": code}
         write_document(self.answer)
 

@@ -24,6 +24,7 @@ def show_money(ledger: Ledger | None, console: Console, *, as_csv: bool, as_json
     elif as_json:
         rows = [_plain(account) for account in accounts]
         kept = ledger.kept() / 1e6 if ledger else 0.0
+        console.bare = True  # rows for accounting
         console.answer = {"accounts": rows, "saved_by_later_runs_usd": kept}
     else:
         for line in _lines(accounts, ledger.kept() if ledger else 0, console):

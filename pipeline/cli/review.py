@@ -44,7 +44,7 @@ def serve(arguments: argparse.Namespace, console: Console) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, ways)  # before there are threads: they take it over
     with serve(sheets, arguments.port) as url:
         if arguments.json:
-            console.answer = {"url": url}
+            console.answer, console.bare = {"url": url}, True
             console.deliver(0)
         else:
             console.result(url)

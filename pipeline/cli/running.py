@@ -171,12 +171,12 @@ def _run(arguments: argparse.Namespace, console: Console, saved: dict[str, Any] 
     return code
 
 
-def _caps(after: Plan, budget: int | None, counted: int, reached: list[str]) -> list[Json]:
+def _caps(after: Plan, budget: int | None, counted: int, reached: list[str]) -> list[dict[str, Json]]:
     """What the caps have left after a run that has counted so much, in micro-dollars, against those of its own."""
     caps = after.caps(budget)
     for cap in caps:
         cap.left -= counted if cap.run else 0
-    return caps_json(caps, reached)
+    return [{**cap, "reached": cap["name"] in reached} for cap in caps_json(caps)]
 
 
 def _held(before: Plan, after: Plan) -> int:

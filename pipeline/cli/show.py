@@ -217,12 +217,9 @@ def review_json(plan: Plan) -> dict[str, Json]:
     return {**numbers, "differing": plan.differing}
 
 
-def caps_json(caps: Iterable[Cap], reached: Sequence[str] = ()) -> list[Json]:
+def caps_json(caps: Iterable[Cap]) -> list[dict[str, Json]]:
     """Caps for scripts, in dollars."""
-    return [
-        {"name": cap.name, "usd": cap.usd / 1e6, "left_usd": max(0, cap.left) / 1e6, "reached": cap.name in reached}
-        for cap in caps
-    ]
+    return [{"name": cap.name, "usd": cap.usd / 1e6, "left_usd": max(0, cap.left) / 1e6} for cap in caps]
 
 
 def plan_json(plan: Plan, budget: int | None = None) -> dict[str, Json]:
@@ -243,7 +240,7 @@ def plan_json(plan: Plan, budget: int | None = None) -> dict[str, Json]:
         **review_json(plan),
         "set_aside": [*sorted(plan.strange)],
         "usd": plan.usd / 1e6,
-        "budget": caps_json(plan.caps(budget)),
+        "budget": [*caps_json(plan.caps(budget))],
         "steps": [
             {
                 "label": step.cell.label,

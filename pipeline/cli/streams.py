@@ -23,25 +23,53 @@ _PLAIN = {
 """What we say ourselves beyond ASCII, and how it is said in it."""
 
 
-class _Descriptor(io.FileIO):
-    """A file descriptor that takes all that is written, and remembers the first error in ``lost``."""
+class Guarded(io.TextIOWrapper):
+    """A stream that takes all that is written: the first error is remembered in ``lost``, and the rest is dropped.
+
+    It is guarded here and not below its buffer: that is C, so that no signal can come between a write and the news
+    of it, after which the same would be written again.
+    """
 
     lost: OSError | None = None
 
-    def write(self, data: ReadableBuffer, /) -> int:
-        """Write; what can't be written is dropped. A pipe that doesn't wait (another's choice) is waited for."""
-        while self.lost is None:
+    def write(self, text: str, /) -> int:
+        """Write, or drop."""
+        if self.lost is None:
             try:
-                written = super().write(data)
+                return super().write(text)
             except OSError as error:
                 self.lost = error
-            else:
-                if written is not None:
-                    return written
-                import select
+        return len(text)
 
-                select.select([], [self.fileno()], [])
-        return memoryview(data).nbytes
+    def flush(self) -> None:
+        """Flush, or drop."""
+        if self.lost is None:
+            try:
+                super().flush()
+            except OSError as error:
+                self.lost = error
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write what is encoded already."""
+        self.flush()
+        if self.lost is None:
+            try:
+                self.buffer.write(data)
+                self.buffer.flush()
+            except OSError as error:
+                self.lost = error
+
+
+class _Waiting(io.FileIO):
+    """A descriptor that another program made one that doesn't wait (a pipe of Node, say): it is waited for here."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write when there is room."""
+        import select
+
+        while (written := super().write(data)) is None:
+            select.select([], [self.fileno()], [])
+        return written
 
 
 def prepare() -> None:
@@ -57,9 +85,9 @@ def prepare() -> None:
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115  # for the life of the process
     if sys.stdout is sys.__stdout__:
-        sys.stdout = _guarded(1, sys.stdout)
+        sys.stdout = guarded(1, sys.stdout)
     if sys.stderr is sys.__stderr__:
-        sys.stderr = _guarded(2, sys.stderr)
+        sys.stderr = guarded(2, sys.stderr)
 
 
 def _is_open(descriptor: int) -> bool:
@@ -70,15 +98,17 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-def _guarded(descriptor: int, before: object) -> io.TextIOWrapper:
+def guarded(descriptor: int, before: object) -> Guarded:
     """A stream that never raises, in the place of Python's own (None: it was closed)."""
-    raw = _Descriptor(descriptor, "w", closefd=False)
+    kind = io.FileIO if os.get_blocking(descriptor) else _Waiting
     encoding, lines = "utf-8", True
     if isinstance(before, io.TextIOWrapper):
         encoding, lines = before.encoding, descriptor == 2 or before.line_buffering or before.write_through
-    else:
-        raw.lost = OSError(errno.EBADF, "it is closed")
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "plain", line_buffering=lines)
+    buffer = io.BufferedWriter(kind(descriptor, "w", closefd=False))
+    stream = Guarded(buffer, encoding, "plain", line_buffering=lines)
+    if before is None:
+        stream.lost = OSError(errno.EBADF, "it is closed")
+    return stream
 
 
 def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -91,11 +121,8 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
 
 def lost() -> OSError | None:
     """Why standard output could not be written, if so."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:  # a stream that is not ours
-        return error
-    return getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "lost", None)
+    sys.stdout.flush()
+    return sys.stdout.lost if isinstance(sys.stdout, Guarded) else None
 
 
 def write_document(document: object) -> None:
@@ -108,13 +135,10 @@ def write_document(document: object) -> None:
     ascii_only = not _is_utf8(getattr(sys.stdout, "encoding", None))
     text = json.dumps(document, indent=2, ensure_ascii=ascii_only) + "\n"
     data = text.encode("utf-8", "backslashreplace")
-    buffer = getattr(sys.stdout, "buffer", None)
-    if buffer is None:  # a stream that is not ours
+    if isinstance(sys.stdout, Guarded):
+        sys.stdout.write_bytes(data)
+    else:  # a stream that is not ours, in a test
         sys.stdout.write(data.decode())
-        return
-    sys.stdout.flush()
-    buffer.write(data)
-    buffer.flush()
 
 
 def _is_utf8(encoding: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Several manifests in one command: one after the other, within one budget, and nothing is paid before all are checked."""
+"""Several manifests in one command: within one budget, and nothing is paid before all are checked."""
 
 from __future__ import annotations
 

@@ -9,11 +9,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fakes.campaign import command, environment, pipeline, results, write_campaign
+from fakes.campaign import command, edit, environment, pipeline, results, write_campaign
 from fakes.work import HANGS
 from tqdm import tqdm
 
-from pipeline.cli.streams import _guarded
+from pipeline.cli.streams import guarded
 
 
 @pytest.fixture
@@ -114,11 +114,23 @@ def test_a_c_locale_is_no_reason_to_fail(manifest: Path) -> None:
 def test_a_progress_bar_outlives_its_terminal() -> None:
     """What a bar draws on a terminal that is gone is dropped, and the first error is remembered."""
     far, near = os.openpty()
-    stream = _guarded(near, None)
-    stream.buffer.raw.lost = None  # it was open until now
+    stream = guarded(near, None)
+    stream.lost = None  # it was open until now
     os.close(far)
     for _ in tqdm(range(3), file=stream, mininterval=0):
         stream.write("· a line\n")
     stream.flush()
-    assert isinstance(stream.buffer.raw.lost, OSError)
+    assert isinstance(stream.lost, OSError)
     os.close(near)
+
+
+def test_a_pipe_that_does_not_wait_is_waited_for(manifest: Path) -> None:
+    """Another program's choice, as of Node: a long document arrives whole."""
+    edit(manifest, outputs={"variants": 100, "format": ["png", "webp", "jpeg"]})
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    process = subprocess.Popen(command("plan", manifest, "--json"), env=environment(), stdout=theirs)
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as told:
+        assert len(json.loads(told.read())["steps"]) == 300
+    assert process.wait(HANGS) == 0
