@@ -327,6 +327,8 @@ def _run(commands_: _Commands) -> None:
         "make what is owed, then write the contact sheet",
         "pipeline run campaign.yaml\n"
         "pipeline run campaign.yaml --only 'enamel-blue/*' --limit 4\n"
+        "pipeline run --only tag:hero --only state:failed --retry-failed\n"
+        "pipeline run autumn.yaml winter.yaml --budget 40   # one after the other, $40 for both\n"
         "pipeline run campaign.yaml --provider local # free proofs of a paid campaign\n"
         "pipeline run campaign.yaml --emulate        # a rehearsal of the whole job, free and without keys\n"
         "pipeline run campaign.yaml --retake 'enamel-blue/table/*'\n"

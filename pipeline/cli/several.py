@@ -40,7 +40,8 @@ def run_several(command: Command, arguments: argparse.Namespace, console: Consol
         total.add(one, command, console)
         if total.code == INTERRUPTED:
             break
-    _check_words(ones)
+    if arguments.name != "run":  # of which all were tried before
+        _check_words(ones)
     if arguments.json:
         console.answer = {"campaigns": total.answers, "usd": total.usd / 1e6}
     else:
