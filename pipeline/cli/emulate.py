@@ -112,15 +112,13 @@ def _say_ready(emulator: Emulator, arguments: argparse.Namespace, console: Conso
         if arguments.accept_key is None:
             variables[DIALECTS[gateway].key] = KEY
     if arguments.json:
-        console.answer, console.bare = (
-            {
-                "urls": dict(emulator.urls),
-                "control": emulator.control,
-                "environment": variables,
-                "clients": clients(emulator.urls),
-            },
-            True,
-        )
+        console.bare = True
+        console.answer = {
+            "urls": dict(emulator.urls),
+            "control": emulator.control,
+            "environment": variables,
+            "clients": clients(emulator.urls),
+        }
         console.deliver(0)
     else:
         for name, value in variables.items():

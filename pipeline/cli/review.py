@@ -44,8 +44,8 @@ def serve(arguments: argparse.Namespace, console: Console) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, ways)  # before there are threads: they take it over
     with serve(sheets, arguments.port) as url:
         if arguments.json:
-            console.answer, console.bare = {"url": url}, True
-            console.deliver(0)
+            console.result(json.dumps({"url": url}))  # one line, which a script reads while this goes on
+            console.answered = True
         else:
             console.result(url)
         sys.stdout.flush()
