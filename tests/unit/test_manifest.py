@@ -210,8 +210,10 @@ def test_a_reference_the_model_does_not_take(tmp_path):
     assert [f"{p.path}: {p.fact}" for p in cells(tmp_path, products=products).warnings] == [fact]
     write(tmp_path / "small.png", b"garbage")
     assert complaints(tmp_path, products=products) == [
-        "products.s[0].images.front: is no PNG, JPEG or WebP picture, but text; save the picture itself: this is what a "
-        "server or a program wrote in its place"
+        (
+            "products.s[0].images.front: is no PNG, JPEG or WebP picture, but text; save the picture itself: this is "
+            "what a server or a program wrote in its place"
+        )
     ]
 
 
