@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -13,6 +15,7 @@ from typing import Any
 from PIL import Image
 
 from fakes.work import HANGS
+from pipeline.cli import main
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
@@ -78,6 +81,18 @@ def pipeline(
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def inside(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    """:func:`pipeline` in this process, for commands that stay offline: in a tenth of the time."""
+    given, out, err = [str(argument) for argument in arguments], io.StringIO(), io.StringIO()
+    with contextlib.chdir(Path.cwd()), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(given)
+        except SystemExit as end:
+            code = int(end.code or 0)
+    assert code == expect, f"exit {code}\n{out.getvalue()}\n{err.getvalue()}"
+    return subprocess.CompletedProcess(given, code, out.getvalue(), err.getvalue())
 
 
 def run(manifest: Path, *arguments: object, expect: int = 0, env: dict[str, str] | None = None) -> dict[str, Any]:

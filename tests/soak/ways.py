@@ -266,8 +266,13 @@ def _zeros() -> bytes:
 
 
 def bad_ways() -> list[str]:
-    """Every way in which a picture does not arrive, cut at every place."""
-    plain = [name for name in WAYS if name not in (*GOOD, *CUTTING, "drip", "header drips", "endless")]
+    """Every way in which a picture does not arrive, and may the next time, cut at every place.
+
+    A whole picture of another format, or of a billion pixels, ends its request: it is kept aside for people.
+    """
+    final = ("svg", "svg as picture", "gif", "bmp", "tiff", "ico", "animated webp", "animated png")
+    others = (*GOOD, *CUTTING, *final, "bomb of 64 million", "bomb of 3.6 billion", "drip", "header drips", "endless")
+    plain = [name for name in WAYS if name not in others]
     return plain + [f"{name} at {place}" for name in CUTTING for place in PLACES]
 
 

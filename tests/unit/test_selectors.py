@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from fakes.campaign import edit, pipeline, plan, results, run, write_campaign
+from fakes.campaign import edit, inside, pipeline, plan, results, run, write_campaign
 from PIL import Image
 
 from pipeline.plan.selectors import selector
@@ -29,7 +29,7 @@ def campaign(tmp_path: Path) -> Path:
 
 def chosen(manifest: Path, *arguments: str) -> set[str]:
     """The labels that a selection leaves."""
-    return {step["label"] for step in plan(manifest, *arguments)["steps"]}
+    return {step["label"] for step in json.loads(inside("plan", manifest, "--json", *arguments).stdout)["steps"]}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_word_selects_by_name(campaign: Path, words: list[str], pattern: str) 
 )
 def test_a_word_that_selects_nothing_is_explained(campaign: Path, words: list[str], said: str) -> None:
     """Exit 2: what would be paid by a misspelt --exclude can't be given back."""
-    assert said in pipeline("plan", campaign, *words, expect=2).stderr
+    assert said in inside("plan", campaign, *words, expect=2).stderr
 
 
 def test_what_is_failed_missing_or_done_is_selected_by_its_state(tmp_path: Path) -> None:

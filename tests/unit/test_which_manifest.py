@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fakes.campaign import pipeline, results, write_campaign
+from fakes.campaign import inside, results, write_campaign
 
 COMMANDS = ["plan", "run", "status", "validate", "report", "verify", "cancel", "restore", "unlock"]
 
@@ -15,7 +15,7 @@ COMMANDS = ["plan", "run", "status", "validate", "report", "verify", "cancel", "
 def folder(tmp_path: Path) -> Path:
     """A campaign that was run, its house rules, a product file and another program's YAML."""
     manifest = write_campaign(tmp_path, count=1, outputs={"format": ["png"]})
-    pipeline("run", manifest)
+    inside("run", manifest)
     (tmp_path / "house.yaml").write_text("prompts: {other: {text: Put it on a shelf.}}\n")
     (tmp_path / "bowls.yaml").write_text("[{id: a}]\n")
     (tmp_path / "compose.yml").write_text("services: {web: {image: nginx}}\n")
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 def test_campaign_yaml_is_taken_without_being_named(folder: Path, command: str) -> None:
     """Every command about a campaign takes it, whatever else lies there, and says nothing of it."""
     (folder / "approvals.yaml").unlink()
-    assert "manifest:" not in pipeline("-C", folder, command).stderr
+    assert "manifest:" not in inside("-C", folder, command).stderr
 
 
 @pytest.mark.parametrize("name", ["autumn.yaml", "autumn.yml"])
@@ -38,8 +38,8 @@ def test_the_only_manifest_is_taken_and_named(folder: Path, name: str) -> None:
     text = (folder / "campaign.yaml").read_text()
     (folder / "campaign.yaml").unlink()
     (folder / name).write_text(text.replace("{", '{"extends": "house.yaml",', 1))
-    assert f"manifest: {name}\n" in pipeline("-C", folder, "plan").stderr
-    assert str(folder / name) in pipeline("validate", folder).stdout, "a folder stands for its only manifest"
+    assert f"manifest: {name}\n" in inside("-C", folder, "plan").stderr
+    assert str(folder / name) in inside("validate", folder).stdout, "a folder stands for its only manifest"
 
 
 def test_several_manifests_are_listed(folder: Path) -> None:
@@ -49,18 +49,18 @@ def test_several_manifests_are_listed(folder: Path) -> None:
     (folder / "campaign.yaml").unlink()
     (folder / "house.yaml").unlink()
     told = "which manifest? There are 2 here: a.yaml, b.yaml; name one: `pipeline {} a.yaml`"
-    assert pipeline("-C", folder, "verify", expect=2).stderr == told.format("verify") + "\n"
+    assert inside("-C", folder, "verify", expect=2).stderr == told.format("verify") + "\n"
     also = ", or several: `pipeline run a.yaml b.yaml`\n"
-    assert pipeline("-C", folder, "run", expect=2).stderr == told.format("run") + also
+    assert inside("-C", folder, "run", expect=2).stderr == told.format("run") + also
 
 
 def test_where_there_is_none_the_next_step_is_named(tmp_path: Path) -> None:
     """`init`, or the manifest in a folder below."""
-    assert pipeline("-C", tmp_path, "plan", expect=2).stderr == (
+    assert inside("-C", tmp_path, "plan", expect=2).stderr == (
         "there is no manifest here (a .yaml file with products and prompts); `pipeline init` makes one\n"
     )
     write_campaign(tmp_path / "my campaign", count=1)
-    told = pipeline("-C", tmp_path, "plan", expect=2).stderr
+    told = inside("-C", tmp_path, "plan", expect=2).stderr
     assert told.endswith("did you mean `pipeline plan 'my campaign/campaign.yaml'`?\n")
 
 
@@ -68,10 +68,10 @@ def test_adopt_knows_a_manifest_from_a_picture(folder: Path) -> None:
     """The manifest may be named or not, also with options between the words."""
     (folder / "approvals.yaml").unlink()
     picture = f"out/test/{results(folder / 'campaign.yaml')[0]['path']}"
-    assert "already" in pipeline("-C", folder, "adopt", picture).stdout
-    assert "already" in pipeline("-C", folder, "adopt", "campaign.yaml", picture).stdout
-    assert "already" in pipeline("-C", folder, "adopt", "campaign.yaml", "-v", picture).stdout
-    assert "which file is missing" in pipeline("-C", folder, "adopt", "campaign.yaml", expect=2).stderr
+    assert "already" in inside("-C", folder, "adopt", picture).stdout
+    assert "already" in inside("-C", folder, "adopt", "campaign.yaml", picture).stdout
+    assert "already" in inside("-C", folder, "adopt", "campaign.yaml", "-v", picture).stdout
+    assert "which file is missing" in inside("-C", folder, "adopt", "campaign.yaml", expect=2).stderr
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,6 @@ def test_adopt_knows_a_manifest_from_a_picture(folder: Path) -> None:
 )
 def test_what_people_type_is_answered_with_what_they_meant(words: str, said: str) -> None:
     """One line, exit 2."""
-    told = pipeline(*words.split(), expect=2).stderr
+    told = inside(*words.split(), expect=2).stderr
     assert said in told
     assert told.count("\n") == 1

@@ -55,12 +55,6 @@ FILES = [
     Case("extends a long name", lambda: GOOD + "extends: " + "a/" * 100_000 + "b\n", "there is no file"),
     Case("extends a password file", GOOD + "extends: /etc/passwd\n", "/etc/passwd:1:"),
     Case(
-        "is a folder",
-        "",
-        "m.yaml:1:1: is a folder, not a file",
-        lambda folder: ((folder / "m.yaml").unlink(), (folder / "m.yaml").mkdir()),
-    ),
-    Case(
         "is a pipe",
         "",
         "m.yaml:1:1: there is no such file",
