@@ -31,7 +31,9 @@ MAX_DEPTH = 25
 """Levels of one template: a chain of filters is as deep as it is long, and Jinja takes cubic time for it."""
 
 SLOT = re.compile(r"@Image((?:0|[1-9][0-9]*)?)(?![A-Za-z0-9_])")
-_LIKE_SLOT = re.compile(r"@\s?im(?:ages?|gs?)(?:[\s_.:#-]?[(\[{<]?\d+[A-Za-z0-9_]*|(?![A-Za-z]))", re.IGNORECASE)
+_LIKE_SLOT = re.compile(
+    r"@[\s(\[{<\"']?im(?:ages?|gs?)[\s_.:#-]?[(\[{<]?\d+[A-Za-z0-9_]*|@im(?:ages?|gs?)(?![A-Za-z])", re.IGNORECASE
+)
 """What people write for a slot, on a text that is folded (see :func:`_folded`)."""
 _ALIKE = str.maketrans("\u0430\u0435\u0456\u043c\u0410\u0415\u0406\u041c\u0131\u0261", "aeimAEIMig")
 """Letters of other alphabets that look like those of ``@Image``."""

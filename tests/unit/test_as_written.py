@@ -274,6 +274,7 @@ def test_an_empty_field_of_a_spreadsheet_is_named_as_that(tmp_path):
 @pytest.mark.parametrize(
     "written",
     [
+        *("@{Image1", "@[Image1", "@ Image1"),
         *("@Image１", "＠Image1", "@image1", "@Image 1", "@Image-1", "@Image_1", "@Image#1", "@Image(1", "@Image①"),
         *("@Image٣", "@Images1", "@img1", "@Image01", "@Image1st", "@Im\u0430ge1", "@Image\u200b1", "@IMAGE\u00a01"),
     ],
