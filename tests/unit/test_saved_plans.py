@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fakes.campaign import pipeline, run, write_campaign
+from fakes.campaign import inside, run, write_campaign
 
 OUTPUTS = {"format": ["png"]}
 
@@ -18,7 +18,7 @@ def checkout(tmp_path: Path) -> Path:
     manifest = write_campaign(tmp_path / "one" / "campaigns" / "autumn", count=2, outputs=OUTPUTS)
     plans = tmp_path / "one" / "plans"
     plans.mkdir()
-    pipeline("-C", manifest.parent, "plan", "--only", "p1", "-o", plans / "plan.json")
+    inside("-C", manifest.parent, "plan", "--only", "p1", "-o", plans / "plan.json")
     return tmp_path / "one"
 
 
@@ -36,7 +36,7 @@ def test_a_plan_moves_with_its_manifest(checkout: Path, tmp_path: Path) -> None:
 def test_a_plan_is_run_from_any_folder(checkout: Path, here: str) -> None:
     """Its way to the manifest begins at the plan, not where the command is typed."""
     folder = (checkout / here).resolve()
-    done = pipeline("-C", folder, "run", checkout / "plans/plan.json", "--json")
+    done = inside("-C", folder, "run", checkout / "plans/plan.json", "--json")
     assert json.loads(done.stdout)["made"] == 1
 
 
@@ -59,7 +59,7 @@ def test_a_plan_of_before_with_an_absolute_path_is_run(checkout: Path) -> None:
 def test_a_plan_of_what_is_missing_stays_that_plan(checkout: Path) -> None:
     """What a state named is saved: run twice, the plan is done, not empty."""
     manifest = checkout / "campaigns/autumn/campaign.yaml"
-    pipeline("plan", manifest, "--only", "state:missing", "-o", checkout / "all.json")
+    inside("plan", manifest, "--only", "state:missing", "-o", checkout / "all.json")
     first, second = run(checkout / "all.json"), run(checkout / "all.json")
     assert (first["made"], second["made"], second["done"]) == (2, 0, 2)
 
@@ -69,4 +69,4 @@ def test_a_plan_that_was_meddled_with_is_refused(checkout: Path, wrong: dict[str
     """One clear line."""
     file = checkout / "plans/plan.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | wrong))
-    assert "is no saved plan" in pipeline("run", file, expect=1).stderr
+    assert "is no saved plan" in inside("run", file, expect=1).stderr
