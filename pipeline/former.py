@@ -28,11 +28,11 @@ def kept_in(folder: Path) -> set[str]:
     return {match[1] for name in names if (match := _ORIGINAL.fullmatch(name))}
 
 
-def settled(expansion: Expansion, known: Collection[str], *, anew: Collection[str] = ()) -> Expansion:
+def settled(expansion: Expansion, known: Collection[str], *, again: Collection[str] = ()) -> Expansion:
     """The expansion with the keys under which its pictures are ``known`` already.
 
     A picture that is known under the key of version 1, and not under today's, is that picture. Where version 1 wrote a
-    number of its prompt in another way, the spec says what the picture was really made from. ``anew``: today's keys of
+    number of its prompt in another way, the spec says what the picture was really made from. ``again``: today's keys of
     pictures that are to be made once more: these get their prompts as they are written now.
     """
     if not known or all(key in known for key in expansion.pictures):
@@ -46,7 +46,7 @@ def settled(expansion: Expansion, known: Collection[str], *, anew: Collection[st
         text = expansion.former.get(spec.key)
         then = former.get(spec.key) or _former(spec, text(spec.prompt) if text else spec.prompt)
         own = picture_key(then.key, picture.variant)
-        if own in known and (then.prompt == spec.prompt or key not in anew):
+        if own in known and (then.prompt == spec.prompt or key not in again):
             former[spec.key] = then
             changed[key] = Picture(own, then, picture.variant)
     if not changed:

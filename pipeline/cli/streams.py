@@ -112,7 +112,7 @@ def guarded(descriptor: int, before: object) -> Guarded:
 
 
 def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
-    """What an encoding can't write: our own signs in ASCII, anything else as escapes."""
+    """What an encoding can't write: our own characters in ASCII, anything else as escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]

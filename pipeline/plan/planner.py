@@ -66,7 +66,7 @@ class _Planner:
         self.snapshot = ledger.snapshot() if ledger else EMPTY
         globs = [glob for glob in retake if glob != REJECTED]
         known = known_to(self.snapshot, approvals.by_key)
-        expansion = settled(expansion, known, anew=named_by(expansion.cells, globs, selection.named) if globs else ())
+        expansion = settled(expansion, known, again=named_by(expansion.cells, globs, selection.named) if globs else ())
         self.expansion = expansion
         self.manifest = expansion.manifest
         self.selection = selection

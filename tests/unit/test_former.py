@@ -76,7 +76,7 @@ def test_a_line_break_of_windows_is_no_other_picture(tmp_path):
         tmp_path, products={"s": {"from": "p.csv"}}, prompts={"p": {"text": "@Image1 {{ product.name }}"}}
     )
     (before,) = version_1(expansion, "@Image1 Blue\r\nmug")
-    now = settled(expansion, {before}, anew=expansion.pictures)
+    now = settled(expansion, {before}, again=expansion.pictures)
     assert {picture.key: picture.spec.prompt for picture in now.pictures.values()} == {before: "@Image1 Blue\nmug"}
 
 
@@ -87,8 +87,8 @@ def test_a_picture_with_a_respelled_number_is_kept_and_named(tmp_path):
     now = settled(expansion, {before})
     assert [(key, picture.spec.prompt) for key, picture in now.pictures.items()] == [(before, "@Image1 for 19.9")]
     assert now.respelled == ("p0/p/1x1/1K/v1.png",)
-    anew = settled(expansion, {before}, anew=expansion.pictures)
-    assert [picture.spec.prompt for picture in anew.pictures.values()] == ["@Image1 for 19.90"]
+    again = settled(expansion, {before}, again=expansion.pictures)
+    assert [picture.spec.prompt for picture in again.pictures.values()] == ["@Image1 for 19.90"]
 
 
 def test_two_products_with_two_spellings_share_a_picture_only_where_they_did(tmp_path):
