@@ -109,12 +109,6 @@ def mark_of(root: Value, parts: tuple[str | int, ...], *, key: bool = False) -> 
     return mark
 
 
-def written_of(root: Value, parts: tuple[str | int, ...]) -> str:
-    """How the number at this key path is spelled, where a program would spell it in another way; else empty."""
-    mark = mark_of(root, parts)
-    return mark.written if mark else ""
-
-
 def plain(text: str) -> Scalar:
     """Read one plain (unquoted) scalar by the YAML 1.2 core schema."""
     if text[:1] in _NOT_PLAIN or len(text) > MAX_DIGITS:
